@@ -1,0 +1,1 @@
+"""Load generators and probes. They speak the network only, and work against any server."""

@@ -1,0 +1,1 @@
+"""Publishers in: RTMP now."""

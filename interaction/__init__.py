@@ -1,0 +1,1 @@
+"""Events: rooms, danmaku, likes and commerce on the stream's timeline."""

@@ -1,0 +1,1 @@
+"""What a stream is: tracks, access units, the timeline, and the hub that holds the streams."""

@@ -1,0 +1,1 @@
+"""Viewers out: HTTP-FLV and WS-FLV."""

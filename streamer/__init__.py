@@ -1,0 +1,1 @@
+"""The node that builds and joins everything, and the command."""

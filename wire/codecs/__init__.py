@@ -1,0 +1,1 @@
+"""Bitstreams: H.264, H.265, AAC and Opus configuration records and units."""
