@@ -1,0 +1,186 @@
+"""Every stream of this node: who may write to it, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from media.clock import Clock
+from media.gop import GopLimits
+from media.publisher import Publisher
+from media.reasons import DISPLACED, ENDED, FULL, SHUTDOWN, STOPPED, Reason
+from media.stream import Stream, StreamState
+
+__all__ = ["ClaimRefused", "Hub", "HubLimits", "NotLive"]
+
+logger = logging.getLogger(__name__)
+
+MAX_TAKEOVERS = 3
+"""Take-overs allowed within the window; one more means that two encoders fight over a key."""
+TAKEOVER_WINDOW = 30.0
+"""Seconds in which take-overs are counted, and for which newcomers are then refused."""
+
+
+class NotLive(LookupError):
+    """No such stream, and none came in time."""
+
+
+class ClaimRefused(Exception):
+    """The key cannot be claimed now. `retry_after` is in seconds."""
+
+    def __init__(self, reason: Reason, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """`resume_window` in seconds; `max_streams` bounds memory."""
+
+    resume_window: float = 30.0
+    max_streams: int = 1000
+    max_waiting: int = 10_000
+    gop: GopLimits = field(default_factory=GopLimits)
+
+
+@dataclass(slots=True)
+class _Entry:
+    stream: Stream
+    publisher: Publisher
+    generation: int = 1
+    takeovers: deque[float] = field(default_factory=deque)
+    refused_until: float = float("-inf")
+
+
+class Hub:
+    """Streams by key. `expire` must be called about once a second."""
+
+    def __init__(self, clock: Clock, *, new_epoch: Callable[[], str], limits: HubLimits | None = None) -> None:
+        self._clock = clock
+        self._new_epoch = new_epoch
+        self._limits = limits or HubLimits()
+        self._entries: dict[str, _Entry] = {}
+        self._waiters: dict[str, set[asyncio.Future[Stream]]] = {}
+        self._waiting = 0
+
+    @property
+    def streams(self) -> Iterable[Stream]:
+        return [entry.stream for entry in self._entries.values()]
+
+    def get(self, key: str) -> Stream | None:
+        """The stream of this key, whether live or within its resume window."""
+        entry = self._entries.get(key)
+        return entry.stream if entry else None
+
+    def publisher(self, key: str) -> Publisher | None:
+        """Who writes the stream of this key now."""
+        entry = self._entries.get(key)
+        return entry.publisher if entry and entry.publisher.is_active else None
+
+    def claim(self, key: str, *, peer: str, on_displaced: Callable[[Reason], None]) -> Publisher:
+        """Become the writer of `key`: a new broadcast, a resumed one, or one taken over from another publisher.
+
+        `on_displaced` is called once if somebody else takes over. Raises ClaimRefused.
+        """
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._open(key, peer, on_displaced)
+        else:
+            self._continue(entry, peer, on_displaced)
+        return entry.publisher
+
+    async def subscribe(self, key: str, wait: float) -> Stream:
+        """The stream of `key`, once all its tracks are known. Raises NotLive after `wait` seconds."""
+        stream = self.get(key)
+        if stream is not None and stream.is_ready:
+            return stream
+        if self._waiting >= self._limits.max_waiting:
+            raise NotLive(f"{self._waiting} viewers are waiting for streams already")
+        return await self._wait_for(key, wait)
+
+    def expire(self) -> None:
+        """End the streams whose publisher did not come back within the resume window."""
+        now = self._clock.now()
+        for key, entry in list(self._entries.items()):
+            if not entry.publisher.is_active and now - entry.stream.state_since >= self._limits.resume_window:
+                self.end(key, ENDED)
+
+    def end(self, key: str, reason: Reason = STOPPED) -> bool:
+        """End a broadcast at once, for its publisher and its readers. False when there is none."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return False
+        entry.publisher.displace(reason)
+        entry.stream.end(reason)
+        logger.info("room=%s epoch=%s ended: %s", key, entry.stream.epoch, reason.name)
+        return True
+
+    def close(self) -> None:
+        """The node goes away: end everything."""
+        for key in list(self._entries):
+            self.end(key, SHUTDOWN)
+        for future in [f for waiters in self._waiters.values() for f in waiters]:
+            if not future.done():
+                future.set_exception(NotLive("the server is going away"))
+
+    def _open(self, key: str, peer: str, on_displaced: Callable[[Reason], None]) -> _Entry:
+        if len(self._entries) >= self._limits.max_streams:
+            text = f"{len(self._entries)} streams are live, which is the limit"
+            raise ClaimRefused(FULL, text, self._limits.resume_window)
+        stream = Stream(key, self._new_epoch(), self._clock, self._limits.gop)
+        stream.on_settled = self._wake
+        entry = _Entry(stream, Publisher(stream, self._clock, peer, on_displaced))
+        self._entries[key] = entry
+        logger.info("room=%s epoch=%s begins, published by %s", key, stream.epoch, peer)
+        return entry
+
+    def _continue(self, entry: _Entry, peer: str, on_displaced: Callable[[Reason], None]) -> None:
+        stream = entry.stream
+        if entry.publisher.is_active:
+            self._count_takeover(entry)
+            entry.publisher.displace(DISPLACED)
+            stream.counters.takeovers += 1
+        else:
+            stream.counters.resumes += 1
+        entry.generation += 1
+        stream.splice()
+        stream.set_state(StreamState.LIVE)
+        entry.publisher = Publisher(stream, self._clock, peer, on_displaced)
+        logger.info("room=%s epoch=%s continues, generation %d by %s", stream.key, stream.epoch, entry.generation, peer)
+
+    def _count_takeover(self, entry: _Entry) -> None:
+        """Two encoders with one key would ruin the room, so the one that is on the air stays."""
+        now = self._clock.now()
+        while entry.takeovers and entry.takeovers[0] <= now - TAKEOVER_WINDOW:
+            entry.takeovers.popleft()
+        if now >= entry.refused_until and len(entry.takeovers) >= MAX_TAKEOVERS:
+            entry.refused_until = now + TAKEOVER_WINDOW
+        if now < entry.refused_until:
+            text = f"{MAX_TAKEOVERS} take-overs within {TAKEOVER_WINDOW:.0f} s: the present publisher stays"
+            raise ClaimRefused(DISPLACED, text, entry.refused_until - now)
+        entry.takeovers.append(now)
+
+    async def _wait_for(self, key: str, wait: float) -> Stream:
+        future: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(key, set())
+        waiters.add(future)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(wait):
+                return await future
+        except TimeoutError as exc:
+            raise NotLive(f"no stream within {wait:g} s") from exc
+        finally:
+            self._waiting -= 1
+            waiters.discard(future)
+            if not waiters and self._waiters.get(key) is waiters:
+                del self._waiters[key]
+
+    def _wake(self, stream: Stream) -> None:
+        for future in self._waiters.get(stream.key, ()):
+            if not future.done():
+                future.set_result(stream)

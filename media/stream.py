@@ -1,0 +1,290 @@
+"""One broadcast: its tracks, its timeline, the pictures kept for joiners, and who reads it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from media.clock import Clock
+from media.event import Event
+from media.gop import GopLimits, GopRing
+from media.reader import Reader
+from media.reasons import RECONNECT, Reason
+from media.ticks import TICKS_PER_SECOND, Ticks
+from media.timeline import Timeline
+from media.track import SOURCE, Track
+from media.unit import AccessUnit
+
+__all__ = ["Kinds", "Stream", "StreamCounters", "StreamState"]
+
+logger = logging.getLogger(__name__)
+
+SETTLE_TICKS = TICKS_PER_SECOND
+"""Media time after which a kind that has not come is taken not to exist: a second covers every encoder's start."""
+KEYFRAME_REQUEST_INTERVAL = 0.5
+"""Seconds between keyframe requests that reach the publisher: more would only cost quality."""
+
+
+class StreamState(StrEnum):
+    """`waiting`: the publisher vanished and may resume. `stopped`: it said goodbye and may still resume."""
+
+    LIVE = "live"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Which kinds of media a publisher says it will send; None where it does not say."""
+
+    video: bool | None = None
+    audio: bool | None = None
+
+
+@dataclass(slots=True)
+class StreamCounters:
+    """Plain counts since the broadcast began."""
+
+    video_units: int = 0
+    audio_units: int = 0
+    bytes: int = 0
+    keyframes: int = 0
+    takeovers: int = 0
+    resumes: int = 0
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Attachment:
+    reader: Reader
+    video: str | None
+    audio: str | None
+
+    def wants(self, track: Track) -> bool:
+        if track.is_video:
+            return self.video == track.rendition
+        return self.audio is not None and self.audio in (track.rendition, track.codec)
+
+
+@dataclass(slots=True)
+class _Settling:
+    """After a start or a splice: which kinds have come, until all that exist have."""
+
+    expected: Kinds
+    since: int | None = None
+    video: bool = False
+    audio: bool = False
+
+    def note(self, unit: AccessUnit) -> None:
+        self.since = unit.dts if self.since is None else self.since
+        self.video = self.video or unit.is_video
+        self.audio = self.audio or not unit.is_video
+
+    def is_over(self, unit: AccessUnit) -> bool:
+        if self.since is not None and unit.dts - self.since > SETTLE_TICKS:
+            return True
+        video = self.video or self.expected.video is False
+        audio = self.audio or self.expected.audio is False
+        return video and audio
+
+
+class Stream:
+    """Written by its publisher, read by whoever is attached. Everything is synchronous and runs on one thread."""
+
+    def __init__(self, key: str, epoch: str, clock: Clock, limits: GopLimits) -> None:
+        self.key = key
+        self.epoch = epoch
+        self.timeline = Timeline(epoch)
+        self.state = StreamState.LIVE
+        self.state_since = clock.now()
+        self.started_at = clock.wall()
+        self.renditions: dict[str, Track] = {}
+        self.audio: dict[str, Track] = {}
+        self.counters = StreamCounters()
+        self.declared_frame_rate: float | None = None
+        self.on_settled: Callable[[Stream], None] = lambda stream: None
+        self.on_keyframe_wanted: Callable[[], None] | None = None
+        self._clock = clock
+        self._limits = limits
+        self._rings: dict[str, GopRing] = {}
+        self._attachments: list[_Attachment] = []
+        self._settling: _Settling | None = _Settling(Kinds())
+        self._was_ready = False
+        self._keyframe_asked = float("-inf")
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.key} {self.epoch} {self.state} readers={len(self._attachments)}>"
+
+    @property
+    def drops(self) -> Counter[str]:
+        """Units that were not published, by reason."""
+        return self.timeline.drops
+
+    @property
+    def live_edge(self) -> Ticks:
+        return self.timeline.live_edge
+
+    @property
+    def is_ready(self) -> bool:
+        """Have all tracks been known once? It stays so through splices: the last pictures are there to start from."""
+        return self._was_ready
+
+    @property
+    def source_video(self) -> Track | None:
+        return self.renditions.get(SOURCE)
+
+    @property
+    def source_audio(self) -> Track | None:
+        return next((track for track in self.audio.values() if track.rendition == SOURCE), None)
+
+    @property
+    def frame_rate(self) -> float | None:
+        """Pictures a second: declared by the publisher, else measured. None without a picture."""
+        if self.source_video is None:
+            return None
+        return self.declared_frame_rate or TICKS_PER_SECOND / self.timeline.frame_interval
+
+    @property
+    def demand(self) -> Counter[str]:
+        """How many readers want each rendition and each audio codec."""
+        wants = Counter(a.video for a in self._attachments if a.video is not None)
+        wants.update(a.audio for a in self._attachments if a.audio is not None)
+        return wants
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Payload bytes kept for joiners."""
+        return sum(ring.size for ring in self._rings.values())
+
+    @property
+    def oversized_gops(self) -> int:
+        """Groups of pictures that were too large to keep."""
+        return sum(ring.oversized for ring in self._rings.values())
+
+    def attach(self, reader: Reader, *, video: str | None = SOURCE, audio: str | None = SOURCE) -> None:
+        """Read from now on, beginning with the newest group of pictures. `audio` is a codec, or the source's own."""
+        attachment = _Attachment(reader, video, audio)
+        for unit in self._replay(attachment):
+            reader.push(unit)
+        self._attachments.append(attachment)
+
+    def detach(self, reader: Reader) -> None:
+        """Stop reading. Nothing happens when it was not attached."""
+        self._attachments = [a for a in self._attachments if a.reader is not reader]
+
+    def announce(self, event: Event) -> None:
+        """Hand a commerce event to every reader."""
+        self.counters.events += 1
+        for attachment in tuple(self._attachments):
+            attachment.reader.on_event(event)
+
+    def request_keyframe(self, rendition: str = SOURCE) -> bool:
+        """Ask the publisher for a keyframe. False where nobody can make one."""
+        if rendition != SOURCE or self.on_keyframe_wanted is None:
+            return False
+        now = self._clock.now()
+        if now - self._keyframe_asked >= KEYFRAME_REQUEST_INTERVAL:
+            self._keyframe_asked = now
+            self.on_keyframe_wanted()
+        return True
+
+    # What follows is for the publisher and the hub.
+
+    def expect(self, kinds: Kinds) -> None:
+        """A publisher begins, and says what it will send."""
+        if self._settling is not None:
+            self._settling.expected = kinds
+
+    def splice(self) -> None:
+        """Another publisher, or the same one again, continues this broadcast."""
+        self.timeline.splice()
+        self._settling = _Settling(Kinds())
+        self.on_keyframe_wanted = None
+
+    def set_state(self, state: StreamState) -> None:
+        if state is not self.state:
+            logger.info("room=%s stream %s -> %s", self.key, self.state, state)
+            self.state = state
+            self.state_since = self._clock.now()
+
+    def deliver(self, unit: AccessUnit) -> None:
+        """Publish a unit that already has its `t`."""
+        self._note_track(unit.track)
+        self._count(unit)
+        self._keep(unit)
+        for attachment in tuple(self._attachments):
+            if attachment.wants(unit.track):
+                attachment.reader.push(unit)
+        if self._settling is not None:
+            self._settle(self._settling, unit)
+
+    def end(self, reason: Reason) -> None:
+        """The broadcast is over: every reader is told, and what was kept is let go."""
+        self.set_state(StreamState.ENDED)
+        self._end_readers(reason, lambda attachment: True)
+        self._rings.clear()
+
+    def _note_track(self, track: Track) -> None:
+        if track.is_video:
+            self.renditions[track.rendition] = track
+        elif self.audio.get(track.codec) is not track:
+            if track.rendition == SOURCE:
+                self.audio = {codec: t for codec, t in self.audio.items() if t.rendition != SOURCE}
+            self.audio[track.codec] = track
+
+    def _count(self, unit: AccessUnit) -> None:
+        counters = self.counters
+        counters.bytes += unit.size
+        if unit.is_video:
+            counters.video_units += 1
+            counters.keyframes += unit.keyframe
+        else:
+            counters.audio_units += 1
+
+    def _keep(self, unit: AccessUnit) -> None:
+        if unit.is_video:
+            self._ring(unit.track.rendition).push(unit)
+            return
+        if not self.renditions:
+            self._ring(None).push(unit)
+        for rendition in self.renditions:
+            self._ring(rendition).push(unit)
+
+    def _ring(self, rendition: str | None) -> GopRing:
+        """The ring of a rendition; None is the ring of sound without a picture, which ends with the first picture."""
+        key = rendition or ""
+        if key not in self._rings:
+            self._rings[key] = GopRing(self._limits, has_video=rendition is not None)
+            if rendition is not None:
+                self._rings.pop("", None)
+        return self._rings[key]
+
+    def _replay(self, attachment: _Attachment) -> Iterator[AccessUnit]:
+        ring = self._rings.get(attachment.video or SOURCE) or self._rings.get("")
+        if ring is not None:
+            yield from (unit for unit in ring.replay() if attachment.wants(unit.track))
+
+    def _settle(self, settling: _Settling, unit: AccessUnit) -> None:
+        settling.note(unit)
+        if not settling.is_over(unit):
+            return
+        self._settling = None
+        self._was_ready = True
+        if not settling.video and self.renditions:
+            self.renditions.clear()
+            self._rings.clear()
+            self._end_readers(RECONNECT, lambda attachment: attachment.video is not None)
+        if not settling.audio and self.audio:
+            self.audio.clear()
+            self._end_readers(RECONNECT, lambda attachment: attachment.audio is not None)
+        self.on_settled(self)
+
+    def _end_readers(self, reason: Reason, which: Callable[[_Attachment], bool]) -> None:
+        ended = [a for a in self._attachments if which(a)]
+        self._attachments = [a for a in self._attachments if not which(a)]
+        for attachment in ended:
+            attachment.reader.end(reason)
