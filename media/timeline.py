@@ -96,7 +96,7 @@ class Timeline:
         return self.wall_map.to_media(wall)
 
     def splice(self) -> None:
-        """A new publisher, or the old one again: its clock means nothing yet, its first picture follows the last one."""
+        """A new publisher, or the old one again: its clock means nothing yet; its first picture follows the last."""
         self._splicing = self.position is not None
         self._held.clear()
         self._video.offset = self._audio.offset = None

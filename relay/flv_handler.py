@@ -1,0 +1,254 @@
+"""`/live/ROOM.flv`: the same FLV over HTTP and over a WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from media.flv_muxer import PLAIN, FlvOptions
+from media.hub import Hub, NotLive
+from media.reasons import FULL, IDLE, NOT_FOUND, PROTOCOL, SHUTDOWN, VANISHED, Reason
+from media.stream import Stream
+from media.track import SOURCE, Codec
+from relay.batch import Framing
+from relay.flv_packager import FlvPackager
+from relay.flv_viewer import FlvViewer, ViewerCounters, ViewerLimits
+from relay.outlet import open_outlet
+from wire.websocket import encode_ping, encode_pong
+
+__all__ = ["FlvLimits", "FlvRelay"]
+
+logger = logging.getLogger(__name__)
+
+PING_INTERVAL = 20.0
+"""Seconds between pings: proxies give up on a silent WebSocket after 30 to 60."""
+HEAD_FLUSH_TIMEOUT = 10.0
+"""Seconds a peer has to take the response's head."""
+RETRY_AFTER = 5
+"""Seconds after which a player may ask again for a room that is not live."""
+MAX_CLIENT_MESSAGE = 4096
+"""A WebSocket viewer has nothing to say, so what it may say is small."""
+HEADERS = {"Content-Type": "video/x-flv", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+PackagerKey = tuple[str, str, FlvOptions]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What one request asks for."""
+
+    request: web.Request
+    stream: Stream
+    rendition: str
+    options: FlvOptions
+
+
+@dataclass(frozen=True, slots=True)
+class FlvLimits:
+    """`join_wait` in seconds, `merge_ms` in media milliseconds (0: one write per picture)."""
+
+    join_wait: float = 10.0
+    merge_ms: int = 0
+    max_viewers: int = 20_000
+    viewer: ViewerLimits = field(default_factory=ViewerLimits)
+
+
+class FlvRelay:
+    """Owns the packagers, one for each rendition and way of writing it that somebody watches."""
+
+    def __init__(self, hub: Hub, now: Callable[[], float], limits: FlvLimits | None = None) -> None:
+        self.counters = ViewerCounters()
+        self.joins = 0
+        self.closed: dict[str, int] = {}
+        self._hub = hub
+        self._now = now
+        self._limits = limits or FlvLimits()
+        self._packagers: dict[PackagerKey, FlvPackager] = {}
+        self._numbers = itertools.count(1)
+        self._count = 0
+        self._is_closing = False
+
+    @property
+    def viewer_count(self) -> int:
+        return self._count
+
+    def viewers(self) -> list[tuple[str, str, FlvViewer]]:
+        """Room, rendition and viewer, of everyone who watches."""
+        return [(key[0], key[1], viewer) for key, p in self._packagers.items() for viewer in p.viewers]
+
+    def close(self) -> None:
+        """The node goes away: every viewer is told so."""
+        self._is_closing = True
+        for packager in tuple(self._packagers.values()):
+            packager.end(SHUTDOWN)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """GET, as HTTP or as a WebSocket. A player that is early waits with the response's head held back."""
+        room = request.match_info["room"]
+        if self._is_closing or self._count >= self._limits.max_viewers:
+            reason = SHUTDOWN if self._is_closing else FULL
+            return _refusal(web.HTTPServiceUnavailable.status_code, reason, reason.text)
+        self._count += 1
+        try:
+            return await self._serve(request, room)
+        finally:
+            self._count -= 1
+
+    async def _serve(self, request: web.Request, room: str) -> web.StreamResponse:
+        try:
+            stream = await self._hub.subscribe(room, self._limits.join_wait)
+        except NotLive as exc:
+            return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, f"{room} is not live: {exc}")
+        rendition = request.query.get("rendition", SOURCE)
+        if rendition not in stream.renditions and (stream.renditions or rendition != SOURCE):
+            known = ", ".join(sorted(stream.renditions))
+            return _refusal(
+                web.HTTPNotFound.status_code, NOT_FOUND, f"{room} has no rendition {rendition}, but {known}"
+            )
+        options = FlvOptions(legacy_hevc=request.query.get("hevc") == "legacy")
+        if request.method == "HEAD":
+            return web.Response(headers=HEADERS)
+        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MAX_CLIENT_MESSAGE)
+        wish = _Wish(request, stream, rendition, options)
+        return await (self._serve_websocket(wish, socket) if socket.can_prepare(request).ok else self._serve_http(wish))
+
+    async def _serve_http(self, wish: _Wish) -> web.StreamResponse:
+        response = web.StreamResponse(headers=HEADERS)
+        framing = Framing.CHUNKED if wish.request.version >= (1, 1) else Framing.BARE
+        if framing is Framing.CHUNKED:
+            response.enable_chunked_encoding()
+        else:
+            response.force_close()
+        await response.prepare(wish.request)
+        await self._watch(wish, framing, _wait_for_end)
+        return response
+
+    async def _serve_websocket(self, wish: _Wish, socket: web.WebSocketResponse) -> web.StreamResponse:
+        await socket.prepare(wish.request)
+
+        async def listen(viewer: FlvViewer) -> Reason:
+            return await _listen(socket, viewer)
+
+        reason = await self._watch(wish, Framing.WEBSOCKET, listen)
+        code = WSCloseCode.POLICY_VIOLATION if reason is PROTOCOL else reason.code
+        await socket.close(code=code, message=reason.name.encode(), drain=False)
+        return socket
+
+    async def _watch(self, wish: _Wish, framing: Framing, attend: Callable[[FlvViewer], Awaitable[Reason]]) -> Reason:
+        transport = wish.request.transport
+        if transport is None or not await _flush_head(transport):
+            return VANISHED
+        viewer = FlvViewer(
+            open_outlet(transport),
+            framing,
+            now=self._now,
+            limits=self._limits.viewer,
+            counters=self.counters,
+            peer=wish.request.remote or "",
+        )
+        number = next(self._numbers)
+        packager = self._packager(wish)
+        reason = VANISHED
+        try:
+            packager.join(viewer)
+            self.joins += 1
+            reason = await attend(viewer)
+        finally:
+            viewer.close(reason)
+            packager.leave(viewer)
+            if viewer.was_cut or reason is VANISHED:
+                _abort(wish.request)
+            self.closed[reason.name] = self.closed.get(reason.name, 0) + 1
+            self._log(stream_key=wish.stream.key, number=number, viewer=viewer, reason=reason)
+        return reason
+
+    def _log(self, *, stream_key: str, number: int, viewer: FlvViewer, reason: Reason) -> None:
+        seconds = self._now() - viewer.joined_at
+        logger.info(
+            "room=%s conn=%d peer=%s viewer closed: %s, %.1f s, %d bytes, %d skips",
+            *(stream_key, number, viewer.peer, reason, seconds, viewer.bytes_sent, viewer.skips),
+        )
+
+    def _packager(self, wish: _Wish) -> FlvPackager:
+        """The one that makes these bytes already, else a new one."""
+        stream, rendition = wish.stream, wish.rendition
+        video = stream.renditions.get(rendition)
+        options = wish.options if video is not None and video.codec is Codec.H265 else PLAIN
+        key = (stream.key, rendition, options)
+        packager = self._packagers.get(key)
+        if packager is None:
+
+            def forget(ended: FlvPackager) -> None:
+                if self._packagers.get(key) is ended:
+                    del self._packagers[key]
+
+            merge_ms = self._limits.merge_ms
+            packager = FlvPackager(stream, rendition=rendition, options=options, merge_ms=merge_ms, on_end=forget)
+            self._packagers[key] = packager
+        return packager
+
+
+async def _wait_for_end(viewer: FlvViewer) -> Reason:
+    """An HTTP viewer says nothing more: only the end of the viewer or of the request ends it."""
+    return await asyncio.shield(viewer.done)
+
+
+async def _listen(socket: web.WebSocketResponse, viewer: FlvViewer) -> Reason:
+    """Answer pings, send pings, and end when either side does."""
+    listening = asyncio.ensure_future(_read_until_closed(socket, viewer))
+    try:
+        while True:
+            heard = viewer.bytes_sent
+            done, _ = await asyncio.wait(
+                {listening, viewer.done}, timeout=PING_INTERVAL, return_when=asyncio.FIRST_COMPLETED
+            )
+            if viewer.done in done:
+                return viewer.done.result()
+            if listening in done:
+                return listening.result()
+            if viewer.queued_bytes and viewer.bytes_sent == heard:
+                return IDLE
+            viewer.control(encode_ping())
+    finally:
+        listening.cancel()
+
+
+async def _read_until_closed(socket: web.WebSocketResponse, viewer: FlvViewer) -> Reason:
+    while True:
+        message = await socket.receive()
+        if message.type is WSMsgType.PING:
+            viewer.control(encode_pong(message.data))
+        elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            return PROTOCOL
+        elif message.type is not WSMsgType.PONG:
+            return VANISHED
+
+
+async def _flush_head(transport: asyncio.Transport) -> bool:
+    """Everything that aiohttp wrote must be in the socket before we write to it ourselves."""
+    deadline = asyncio.get_running_loop().time() + HEAD_FLUSH_TIMEOUT
+    while transport.get_write_buffer_size():
+        if transport.is_closing() or asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0)
+    return not transport.is_closing()
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _refusal(status: int, reason: Reason, detail: str) -> web.Response:
+    """Problem details (RFC 9457)."""
+    return web.json_response(
+        {"type": "about:blank", "title": reason.name, "status": status, "detail": detail, "code": reason.code},
+        status=status,
+        content_type="application/problem+json",
+        headers={"Retry-After": str(RETRY_AFTER)} if status in (404, 503) else None,
+    )

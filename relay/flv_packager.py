@@ -1,0 +1,221 @@
+"""One rendition and one audio codec of a stream as FLV, made once for all its viewers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from media import flv_muxer
+from media.event import Event
+from media.flv_muxer import FlvOptions
+from media.reasons import CODEC_CHANGED, RECONNECT, Reason
+from media.stream import Stream
+from media.ticks import TICKS_PER_MS, TICKS_PER_SECOND, to_ms
+from media.track import SOURCE, Track
+from media.unit import AccessUnit
+from relay.batch import Batch
+from relay.flv_viewer import FlvViewer
+
+__all__ = ["FlvPackager"]
+
+logger = logging.getLogger(__name__)
+
+MAX_AUDIO_WAIT = 100 * TICKS_PER_MS
+"""Sound rides along with the next picture; when none comes for this long it goes alone."""
+
+
+class FlvPackager:
+    """A reader of the stream. Viewers `join` and `leave`; `on_end` is called when the stream ends it.
+
+    Batches start a new *group* at every sync point (a keyframe, or a second of sound where there is no picture); a
+    viewer starts with a group, and with a prelude whose base is the group's first tag.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        rendition: str = SOURCE,
+        options: FlvOptions | None = None,
+        merge_ms: int = 0,
+        on_end: Callable[[FlvPackager], None] = lambda packager: None,
+    ) -> None:
+        self.stream = stream
+        self.viewers: dict[FlvViewer, None] = {}
+        self._rendition = rendition
+        self._options = options or FlvOptions()
+        self._merge = merge_ms * TICKS_PER_MS
+        self._merge_s = merge_ms / 1000
+        self._on_end = on_end
+        self._video: Track | None = stream.renditions.get(rendition)
+        self._audio: Track | None = stream.source_audio
+        self._wrap: int | None = None
+        self._waiting: dict[FlvViewer, None] = {}
+        self._group = 0
+        self._group_dts = 0
+        self._batches: list[Batch] = []
+        self._prelude = b""
+        self._pending: list[bytes] = []
+        self._pending_for_joiners: list[bytes] | None = None
+        self._pending_dts = 0
+        self._starts_group = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
+        stream.attach(self, video=rendition)
+        if self._ended:
+            stream.detach(self)
+
+    def __repr__(self) -> str:
+        return f"<FlvPackager {self.stream.key}/{self._rendition} viewers={len(self.viewers)} group={self._group}>"
+
+    def join(self, viewer: FlvViewer) -> None:
+        """Start the viewer with the group that is there, else with the next one."""
+        self.viewers[viewer] = None
+        if self._batches:
+            viewer.start(self._group, self._prelude, self._batches)
+        else:
+            self._waiting[viewer] = None
+
+    def leave(self, viewer: FlvViewer) -> None:
+        """The viewer is gone. Without viewers the packager stops reading the stream."""
+        self.viewers.pop(viewer, None)
+        self._waiting.pop(viewer, None)
+        if not self.viewers and not self._ended:
+            self._stop()
+
+    def push(self, unit: AccessUnit) -> None:
+        """Reader: the next unit."""
+        reason = self._misfit(unit)
+        if reason is not None:
+            self.end(reason)
+            return
+        changed = self._adopt(unit.track)
+        if self._is_sync_point(unit):
+            self._start_group(unit)
+        elif not self._group:
+            return
+        tag = flv_muxer.unit_tag(unit, self._options)
+        if changed:
+            tag = flv_muxer.config_tag(unit.track, to_ms(unit.dts), self._options) + tag
+        self._append(tag, unit.dts)
+        if self._is_due(unit):
+            self.flush()
+
+    def on_event(self, event: Event) -> None:
+        """Reader: written at once, before the picture it belongs to."""
+        if self._group:
+            self._append(flv_muxer.event_tag(event, to_ms(self.stream.live_edge)), self.stream.live_edge)
+            self.flush()
+
+    def end(self, reason: Reason) -> None:
+        """Reader: send what is there, then close every viewer with the reason."""
+        if self._ended:
+            return
+        self.flush()
+        self._stop()
+        for viewer in tuple(self.viewers):
+            viewer.finish(reason)
+
+    def flush(self) -> None:
+        """Write what is pending to every viewer."""
+        self._stop_timer()
+        if not self._pending:
+            return
+        joiners = self._pending_for_joiners
+        batch = Batch(
+            b"".join(self._pending),
+            self._pending_dts,
+            starts_group=self._starts_group,
+            payload_for_joiners=None if joiners is None else b"".join(joiners),
+        )
+        self._pending, self._pending_for_joiners, self._starts_group = [], None, False
+        self._batches.append(batch)
+        self._send(batch)
+
+    def _send(self, batch: Batch) -> None:
+        group, waiting = self._group, self._waiting
+        for viewer in self.viewers:
+            if viewer not in waiting:
+                viewer.deliver(batch, group)
+        if waiting and batch.starts_group:
+            self._waiting = {}
+            for viewer in waiting:
+                viewer.start(group, self._prelude, self._batches)
+
+    def _misfit(self, unit: AccessUnit) -> Reason | None:
+        """What the viewers were promised has changed so that they must connect again."""
+        promised = self._video if unit.is_video else self._audio
+        if promised is None:
+            return RECONNECT
+        if promised.codec is not unit.track.codec:
+            return CODEC_CHANGED
+        wrap = flv_muxer.wrap_of(unit.dts)
+        if self._wrap is not None and wrap != self._wrap:
+            logger.info("room=%s FLV time wraps at %d ms", self.stream.key, to_ms(unit.dts))
+            return RECONNECT
+        self._wrap = wrap
+        return None
+
+    def _is_sync_point(self, unit: AccessUnit) -> bool:
+        if self._video is not None:
+            return unit.is_video and unit.keyframe
+        return not self._group or unit.dts - self._group_dts >= TICKS_PER_SECOND
+
+    def _start_group(self, unit: AccessUnit) -> None:
+        self.flush()
+        self._group += 1
+        self._group_dts = unit.dts
+        self._batches = []
+        self._starts_group = True
+        self._prelude = flv_muxer.prelude(
+            self._video,
+            self._audio,
+            epoch=self.stream.epoch,
+            base_ms=to_ms(unit.dts),
+            frame_rate=self.stream.frame_rate,
+            options=self._options,
+        )
+
+    def _adopt(self, track: Track) -> bool:
+        """Is this configuration new to viewers who are there already? Then they need its sequence header."""
+        if track is (self._video if track.is_video else self._audio):
+            return False
+        if track.is_video:
+            self._video = track
+        else:
+            self._audio = track
+        return True
+
+    def _append(self, tag: bytes, dts: int) -> None:
+        if not self._pending:
+            self._pending_dts = dts
+            self._start_timer()
+        is_early = dts < self._group_dts
+        if is_early and self._pending_for_joiners is None:
+            self._pending_for_joiners = list(self._pending)
+        elif not is_early and self._pending_for_joiners is not None:
+            self._pending_for_joiners.append(tag)
+        self._pending.append(tag)
+
+    def _is_due(self, unit: AccessUnit) -> bool:
+        span = unit.dts - self._pending_dts
+        if unit.is_video:
+            return span + self.stream.timeline.frame_interval >= self._merge
+        return span >= max(MAX_AUDIO_WAIT, self._merge) if self._video is not None else span >= self._merge
+
+    def _start_timer(self) -> None:
+        """With a merge window, what is pending goes out in time even when the publisher pauses."""
+        if self._merge:
+            self._timer = asyncio.get_running_loop().call_later(self._merge_s, self.flush)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stop(self) -> None:
+        self._ended = True
+        self._stop_timer()
+        self.stream.detach(self)
+        self._on_end(self)

@@ -1,0 +1,240 @@
+"""One remote player: what it still has to be sent, and what happens when it cannot keep up."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from media.reasons import TOO_SLOW, VANISHED, Reason
+from media.ticks import TICKS_PER_MS
+from relay.batch import Batch, Framing
+from relay.outlet import MAX_BUFFERS, Outlet
+
+__all__ = ["FlvViewer", "ViewerCounters", "ViewerLimits"]
+
+FINISH_TIMEOUT = 2.0
+"""Seconds a viewer has to take what is queued when its stream ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerLimits:
+    """`backlog` is media milliseconds, `stalled` seconds without any progress, `max_bytes` what may be queued."""
+
+    backlog: int = 1500
+    stalled: float = 10.0
+    max_bytes: int = 32 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class ViewerCounters:
+    """Plain counts over all viewers of a relay."""
+
+    bytes: int = 0
+    writes: int = 0
+    skips: int = 0
+    skipped_batches: int = 0
+    too_slow: int = 0
+
+
+class _Queued:
+    """What is left of one framed buffer. `dts` is None for control frames, which are never skipped."""
+
+    __slots__ = ("dts", "view")
+
+    def __init__(self, data: bytes, dts: int | None) -> None:
+        self.view = memoryview(data)
+        self.dts = dts
+
+
+class FlvViewer:
+    """Takes batches and never blocks. `done` gets the reason when this viewer is over.
+
+    `was_cut` then says that bytes were left unsent, so that the connection cannot end in good order.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_counters",
+        "_limits",
+        "_now",
+        "_outlet",
+        "_progress_at",
+        "_queue",
+        "_queued_bytes",
+        "_skipping",
+        "bytes_sent",
+        "done",
+        "first_group",
+        "framing",
+        "joined_at",
+        "peer",
+        "skips",
+        "was_cut",
+    )
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        framing: Framing,
+        *,
+        now: Callable[[], float],
+        limits: ViewerLimits,
+        counters: ViewerCounters,
+        peer: str = "",
+    ) -> None:
+        self.framing = framing
+        self.peer = peer
+        self.done: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self.was_cut = False
+        self.first_group = -1
+        self.joined_at = now()
+        self.bytes_sent = 0
+        self.skips = 0
+        self._outlet = outlet
+        self._now = now
+        self._limits = limits
+        self._counters = counters
+        self._queue: deque[_Queued] | None = None
+        self._queued_bytes = 0
+        self._progress_at = 0.0
+        self._skipping = False
+        self._closing: Reason | None = None
+
+    def __repr__(self) -> str:
+        return f"<FlvViewer {self.peer} {self.framing.name} queued={self._queued_bytes} skips={self.skips}>"
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that its socket has not taken yet."""
+        return self._queued_bytes
+
+    def start(self, group: int, prelude: bytes, batches: Sequence[Batch]) -> None:
+        """Begin with group number `group`: the prelude, then what there is of the group."""
+        self.first_group = group
+        queue = [_Queued(self.framing.frame(prelude), batches[0].dts if batches else None)]
+        queue += [_Queued(data, b.dts) for b in batches if (data := b.framed_for_joiners(self.framing))]
+        self._enqueue(queue)
+        self._drain()
+
+    def deliver(self, batch: Batch, group: int) -> None:
+        """The next batch, of group number `group`. The usual case is one call into the kernel and no more."""
+        framing = self.framing
+        data = batch.framed(framing) if group != self.first_group else batch.framed_for_joiners(framing)
+        if self._queue is not None or self._closing is not None:
+            self._deliver_late(data, batch)
+            return
+        try:
+            sent = self._outlet.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close(VANISHED)
+            return
+        self.bytes_sent += sent
+        if sent < len(data):
+            rest = _Queued(data, batch.dts)
+            rest.view = rest.view[sent:]
+            self._enqueue([rest])
+
+    def control(self, frame: bytes) -> None:
+        """A WebSocket control frame, between two messages."""
+        if self._closing is None:
+            self._enqueue([_Queued(frame, None)])
+            self._drain()
+
+    def finish(self, reason: Reason) -> None:
+        """Send what is queued, for as long as that is reasonable, then be done."""
+        if self._closing is None:
+            self._closing = reason
+            if self._queue is None:
+                self.close(reason)
+            else:
+                asyncio.get_running_loop().call_later(FINISH_TIMEOUT, self.close, reason)
+
+    def close(self, reason: Reason) -> None:
+        """Be done now, whatever is queued. Only the first reason counts."""
+        self.was_cut = self.was_cut or bool(self._queue)
+        self._queue, self._queued_bytes = None, 0
+        self._closing = self._closing or reason
+        self._outlet.close()
+        if not self.done.done():
+            self.done.set_result(self._closing)
+
+    def check_stalled(self) -> None:
+        """Give up on a peer that takes nothing any more."""
+        if self._queue is not None and self._now() - self._progress_at > self._limits.stalled:
+            self._counters.too_slow += 1
+            self.close(TOO_SLOW)
+
+    def _deliver_late(self, data: bytes, batch: Batch) -> None:
+        """Behind: queue, or skip to the next group when too far behind."""
+        self.check_stalled()
+        if self._closing is not None:
+            return
+        if self._skipping:
+            if not batch.starts_group:
+                self._counters.skipped_batches += 1
+                return
+            self._skipping = False
+        self._enqueue([_Queued(data, batch.dts)])
+        if self._is_too_far_behind(batch.dts):
+            self._skip(batch)
+
+    def _is_too_far_behind(self, dts: int) -> bool:
+        oldest = next((q.dts for q in self._queue or () if q.dts is not None), dts)
+        return dts - oldest > self._limits.backlog * TICKS_PER_MS or self._queued_bytes > self._limits.max_bytes
+
+    def _skip(self, batch: Batch) -> None:
+        """Drop whole buffers, never part of one: what is half sent must be finished, and control frames stay."""
+        queue = self._queue or deque()
+        head = queue[0]
+        head.dts = None  # its rest must go out, but it says no more about how far behind this viewer is
+        keep = [q for q in itertools.islice(queue, 1, None) if q.dts is None]
+        restart = [queue[-1]] if batch.starts_group and len(queue) > 1 else []
+        self._counters.skips += 1
+        self._counters.skipped_batches += len(queue) - 1 - len(keep) - len(restart)
+        self.skips += 1
+        self._skipping = not restart
+        self._queue = deque([head, *keep, *restart])
+        self._queued_bytes = sum(len(q.view) for q in self._queue)
+
+    def _enqueue(self, items: Sequence[_Queued]) -> None:
+        if self._queue is None:
+            self._queue = deque()
+            self._progress_at = self._now()
+            self._outlet.when_writable(self._drain)
+        self._queue.extend(items)
+        self._queued_bytes += sum(len(item.view) for item in items)
+
+    def _drain(self) -> None:
+        """Send what the socket takes now; when nothing is left, go back to the quick way."""
+        while self._queue:
+            buffers = [q.view for q in itertools.islice(self._queue, MAX_BUFFERS)]
+            try:
+                sent = self._outlet.send_many(buffers)
+            except OSError:
+                self.close(VANISHED)
+                return
+            if not sent:
+                return
+            self._take(sent)
+        self._finish_draining()
+
+    def _take(self, sent: int) -> None:
+        self._progress_at = self._now()
+        self.bytes_sent += sent
+        self._queued_bytes -= sent
+        queue = self._queue
+        while queue and sent >= len(queue[0].view):
+            sent -= len(queue.popleft().view)
+        if queue and sent:
+            queue[0].view = queue[0].view[sent:]
+
+    def _finish_draining(self) -> None:
+        self._outlet.stop_waiting()
+        self._queue = None
+        if self._closing is not None:
+            self.close(self._closing)

@@ -1,0 +1,125 @@
+"""Where a viewer's bytes leave the node: straight into its socket, or through its TLS transport."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+__all__ = ["MAX_BUFFERS", "Outlet", "SocketOutlet", "TransportOutlet", "open_outlet"]
+
+NOTSENT_LOWAT = 128 * 1024
+"""Bytes the kernel may hold that it has not sent yet. Above it a write would only hide the backlog from us, and a
+whole keyframe of a 2.5 Mb/s stream still fits in one call."""
+USER_TIMEOUT_MS = 20_000
+"""After this long without an acknowledgement the kernel gives the peer up (RFC 5482)."""
+TLS_HIGH_WATER = 256 * 1024
+"""Bytes a TLS transport may hold: its buffer is the only thing between us and the socket."""
+TLS_POLL = 0.02
+"""Seconds between looks at a full TLS transport, which cannot tell us when it has room."""
+MAX_BUFFERS = 64
+"""Buffers that `send_many` may be given: far below the kernel's 1,024, and more than one socket buffer holds."""
+
+
+class Outlet(Protocol):
+    """A non-blocking way out."""
+
+    @property
+    def send(self) -> Callable[[bytes], int]:
+        """Take what there is room for: 0 or BlockingIOError when there is none. OSError when the peer is gone."""
+
+    def send_many(self, buffers: Sequence[memoryview]) -> int:
+        """The same for several buffers at once, and always 0 when there is no room."""
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        """Call back, again and again, while there is room. Replaced by `stop_waiting`."""
+
+    def stop_waiting(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SocketOutlet:
+    """A second descriptor of the connection's socket: what it is given does not pass through the loop's buffers."""
+
+    __slots__ = ("_loop", "_socket", "_waiting", "send")
+
+    send: Callable[[bytes], int]
+
+    def __init__(self, descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._socket = socket.socket(fileno=os.dup(descriptor))
+        self._socket.setblocking(False)
+        if self._socket.family in (socket.AF_INET, socket.AF_INET6):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        self._loop = loop
+        self._waiting = False
+        self.send = self._socket.send
+
+    def send_many(self, buffers: Sequence[memoryview]) -> int:
+        try:
+            return self._socket.sendmsg(buffers)
+        except BlockingIOError:
+            return 0
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        self._waiting = True
+        self._loop.add_writer(self._socket.fileno(), callback)
+
+    def stop_waiting(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._loop.remove_writer(self._socket.fileno())
+
+    def close(self) -> None:
+        self.stop_waiting()
+        self._socket.close()
+
+
+class TransportOutlet:
+    """Through an asyncio transport: for TLS, where the bytes must pass through it."""
+
+    def __init__(self, transport: asyncio.WriteTransport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, data: bytes) -> int:
+        return self.send_many((memoryview(data),))
+
+    def send_many(self, buffers: Sequence[memoryview]) -> int:
+        if self._transport.is_closing():
+            raise ConnectionResetError("the transport is closing")
+        sent = 0
+        for buffer in buffers:
+            if self._transport.get_write_buffer_size() > TLS_HIGH_WATER:
+                break
+            self._transport.write(buffer)
+            sent += len(buffer)
+        return sent
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        def look() -> None:
+            self._timer = self._loop.call_later(TLS_POLL, look)
+            callback()
+
+        self._timer = self._loop.call_later(TLS_POLL, look)
+
+    def stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        self.stop_waiting()
+
+
+def open_outlet(transport: asyncio.Transport) -> Outlet:
+    """The straight way where there is one."""
+    loop = asyncio.get_running_loop()
+    sock = transport.get_extra_info("socket")
+    if transport.get_extra_info("ssl_object") is not None or sock is None:
+        return TransportOutlet(transport, loop)
+    return SocketOutlet(sock.fileno(), loop)
