@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from media.reasons import KEY_REFUSED, PROTOCOL, Reason
+from streamer.address import peer_group
 from streamer.config import AccessSettings
 from streamer.keys import KeyStore
 from streamer.room_name import RoomNameError, check_room_name
 
 __all__ = ["Access", "Backoff", "Decision"]
-
-IPV6_PREFIX = 64
-"""One IPv6 customer has at least a /64, so counting single addresses would count nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +46,13 @@ class Backoff:
 
     def wait_s(self, address: str, now: float) -> float:
         """Seconds until this address may try again; 0.0 when it may."""
-        record = self._records.get(_group(address))
+        record = self._records.get(peer_group(address))
         return max(0.0, record.blocked_until - now) if record else 0.0
 
     def wrong(self, address: str, now: float) -> float:
         """Count one wrong key. Returns the wait that it costs."""
         settings = self._settings
-        group = _group(address)
+        group = peer_group(address)
         record = self._records.pop(group, None)
         if record is None or now - record.last_at > settings.backoff_forget_s:
             record = _Record(0, now, now)
@@ -70,7 +67,7 @@ class Backoff:
 
     def right(self, address: str) -> None:
         """A right key clears the address."""
-        self._records.pop(_group(address), None)
+        self._records.pop(peer_group(address), None)
 
     def _penalty_s(self, wrong: int) -> float:
         over = wrong - self._settings.wrong_keys_free - 1
@@ -118,16 +115,3 @@ class Access:
         wait = self.backoff.wrong(address, now)
         what = "wrong key" if secret else "no key"
         return Decision(False, KEY_REFUSED, f"{what}; must wait {wait:.1f} s before the next", wait)
-
-
-def _group(address: str) -> str:
-    """What is counted as one peer: an IPv4 address, or the /64 of an IPv6 one."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address  # a unix socket's peer has no address
-    if isinstance(ip, ipaddress.IPv4Address):
-        return str(ip)
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.ip_network((ip, IPV6_PREFIX), strict=False))

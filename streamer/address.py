@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
-__all__ = ["Address"]
+__all__ = ["Address", "peer_group"]
 
 ANY_HOST = "0.0.0.0"
 """What `:8080` listens on."""
+IPV6_PREFIX = 64
+"""One IPv6 customer has at least a /64, so counting single addresses would count nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,19 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+
+def peer_group(address: str) -> str:
+    """What limits count as one peer: an IPv4 address, or the /64 of an IPv6 one."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address  # a unix socket's peer has no address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, IPV6_PREFIX), strict=False))
 
 
 def _host(text: str) -> str:

@@ -19,10 +19,10 @@ INTRODUCTION = """\
 
 Made from the schema by `make docs`: do not edit.
 
-A setting has four sources, and a later one wins: its default, the TOML file (`--config FILE` or `STREAMER_CONFIG`), the
-environment (`STREAMER_HTTP_LISTEN` is `http.listen`), and the command line (`--set http.listen=:9000`, or its own flag).
-`streamer config` prints every value with its source. A value that does not fit is refused with the key, the value and the
-place, and so is a key that does not exist.
+A setting has four sources, and a later one wins: its default, the TOML file (`--config FILE` or `STREAMER_CONFIG`),
+the environment (`STREAMER_HTTP_LISTEN` is `http.listen`), and the command line (`--set http.listen=:9000`, or its own
+flag). `streamer config` prints every value with its source. A value that does not fit is refused with the key, the
+value and the place, and so is a key that does not exist.
 
 An address is `HOST:PORT`, `:PORT` for all IPv4 addresses, or `[IPV6]:PORT`. Port 0 picks a free one, which is printed.
 """

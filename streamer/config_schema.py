@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009  every default is a dataclass field, only made by a function
 """Every setting: its name, its default, its unit, its bounds, and one sentence about it."""
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _read_float(raw: Any) -> float:
             value = float(_text(raw))
         except ValueError:
             raise ValueError("needs a number") from None
-    if value != value:  # TOML and float() both know nan, which no bound would catch
+    if math.isnan(value):  # TOML and float() both know nan, which no bound would catch
         raise ValueError("needs a number")
     return value
 

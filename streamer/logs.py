@@ -20,7 +20,7 @@ MAX_LINE = 16 * 1024
 
 
 class TextFormatter(logging.Formatter):
-    """`2025-01-31T12:00:00.000Z INFO streamer.http: message room=demo conn=17`; a traceback follows on its own lines."""
+    """`2025-01-31T12:00:00.000Z INFO streamer.http: message room=demo conn=17`; a traceback has its own lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         values = "".join(f" {name}={_one_line(value)}" for name, value in _fields(record).items())
