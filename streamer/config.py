@@ -1,0 +1,36 @@
+"""The configuration: one typed tree of settings, and how it is put together."""
+
+from __future__ import annotations
+
+from streamer.address import Address
+from streamer.config_load import ConfigError, Given, LoadedConfig, load_config
+from streamer.config_schema import (
+    AccessSettings,
+    Config,
+    DataSettings,
+    DemoSettings,
+    FlvSettings,
+    HttpSettings,
+    LogSettings,
+    RtmpSettings,
+    StreamSettings,
+    TlsSettings,
+)
+
+__all__ = [
+    "AccessSettings",
+    "Address",
+    "Config",
+    "ConfigError",
+    "DataSettings",
+    "DemoSettings",
+    "FlvSettings",
+    "Given",
+    "HttpSettings",
+    "LoadedConfig",
+    "LogSettings",
+    "RtmpSettings",
+    "StreamSettings",
+    "TlsSettings",
+    "load_config",
+]

@@ -1,0 +1,56 @@
+"""The page docs/configuration.md, made from the schema, so that it cannot be wrong.
+
+`python -m streamer.config_docs > docs/configuration.md` writes it; a test compares.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from itertools import groupby
+
+from streamer.config_schema import Config, Setting, settings
+from streamer.config_value import format_value, type_name
+
+__all__ = ["render_docs"]
+
+INTRODUCTION = """\
+# Configuration
+
+Made from the schema by `make docs`: do not edit.
+
+A setting has four sources, and a later one wins: its default, the TOML file (`--config FILE` or `STREAMER_CONFIG`),
+the environment (`STREAMER_HTTP_LISTEN` is `http.listen`), and the command line (`--set http.listen=:9000`, or its own
+flag). `streamer config` prints every value with its source. A value that does not fit is refused with the key, the
+value and the place, and so is a key that does not exist.
+
+An address is `HOST:PORT`, `:PORT` for all IPv4 addresses, or `[IPV6]:PORT`. Port 0 picks a free one, which is printed.
+"""
+
+
+def render_docs() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION]
+    about = {section.name: (type(section.default).__doc__ or "").strip() for section in fields(Config)}
+    for section, group in groupby(settings(), key=lambda setting: setting.section):
+        parts.append(f"## [{section}]\n\n{about[section]}\n")
+        rows = "\n".join(map(_row, group))
+        parts.append(f"| setting | default | allowed | meaning |\n|---|---|---|---|\n{rows}\n")
+    return "\n".join(parts)
+
+
+def _row(setting: Setting) -> str:
+    return f"| `{setting.name}` | `{format_value(setting.default)}` | {_allowed(setting)} | {setting.doc} |"
+
+
+def _allowed(setting: Setting) -> str:
+    if setting.choices:
+        return ", ".join(f"`{choice}`" for choice in setting.choices)
+    if setting.low is None or setting.high is None:
+        return type_name(setting)
+    unit = f" {setting.unit}" if setting.unit else ""
+    return f"{setting.low:.12g} to {setting.high:.12g}{unit}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_docs())

@@ -1,0 +1,243 @@
+# ruff: noqa: RUF009  every default is a dataclass field, only made by a function
+"""Every setting: its name, its default, its unit, its bounds, and one sentence about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from streamer.address import Address
+
+__all__ = [
+    "AccessSettings",
+    "Config",
+    "DataSettings",
+    "DemoSettings",
+    "FlvSettings",
+    "HttpSettings",
+    "LogSettings",
+    "RtmpSettings",
+    "Setting",
+    "StreamSettings",
+    "TlsSettings",
+    "settings",
+]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def _setting(
+    default: Any,
+    doc: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    return field(
+        default=default,
+        metadata={"doc": doc, "unit": unit, "low": low, "high": high, "choices": choices},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Pages, HTTP-FLV, WS-FLV, the API and the metrics: everything that speaks HTTP."""
+
+    listen: Address = _setting(Address("0.0.0.0", 8080), "Where plain HTTP listens.")
+    tls_listen: Address = _setting(
+        Address("0.0.0.0", 8443), "Where HTTPS listens. It does so only when `tls.cert` and `tls.key` are set."
+    )
+    header_timeout_s: float = _setting(
+        10.0, "A connection that has not sent a whole request head by then is closed.", unit="s", low=0.1, high=600
+    )
+    body_timeout_s: float = _setting(
+        10.0, "A request whose body is not complete by then is answered 408.", unit="s", low=0.1, high=600
+    )
+    keepalive_timeout_s: float = _setting(
+        75.0, "How long an idle connection is kept for a next request.", unit="s", low=1, high=3600
+    )
+    max_body_bytes: int = _setting(
+        64 * KIB, "The largest request body. An SDP offer has about 8 KiB.", unit="bytes", low=KIB, high=64 * MIB
+    )
+    max_connections: int = _setting(
+        20_000, "Connections at once, viewers included. One more is answered 503.", low=1, high=1_000_000
+    )
+    max_connections_per_address: int = _setting(
+        5_000, "Connections at once from one address. A whole office may share one.", low=1, high=1_000_000
+    )
+    shutdown_timeout_s: float = _setting(
+        5.0, "How long requests may take to finish when the node stops.", unit="s", low=0, high=600
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RtmpSettings:
+    """Publishers that push by RTMP or RTMPS."""
+
+    listen: Address = _setting(Address("0.0.0.0", 1935), "Where RTMP listens.")
+    tls_listen: Address = _setting(
+        Address("0.0.0.0", 1936), "Where RTMPS listens. It does so only when `tls.cert` and `tls.key` are set."
+    )
+    handshake_timeout_s: float = _setting(
+        10.0, "A publisher that has not begun to publish by then is closed.", unit="s", low=0.1, high=600
+    )
+    idle_timeout_s: float = _setting(
+        15.0, "A publisher that sends nothing for so long is closed.", unit="s", low=1, high=3600
+    )
+    max_connections: int = _setting(1_000, "RTMP connections at once.", low=1, high=100_000)
+    max_connections_per_address: int = _setting(100, "RTMP connections at once from one address.", low=1, high=100_000)
+    max_message_bytes: int = _setting(
+        8 * MIB,
+        "The largest RTMP message. A 4K keyframe stays below 4 MiB; the format ends at 16777215.",
+        unit="bytes",
+        low=64 * KIB,
+        high=16 * MIB - 1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """The certificate for HTTPS and RTMPS. Changed files are taken up within seconds; nobody is disconnected."""
+
+    cert: Path | None = _setting(None, "The certificate chain, PEM. `streamer cert` makes a self-signed pair.")
+    key: Path | None = _setting(None, "The private key, PEM.")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Who may publish."""
+
+    open: bool = _setting(False, "Let anyone publish to any room, without a key. For tests only.")
+    wrong_keys_free: int = _setting(
+        3, "Wrong keys from one address before it has to wait. An IPv6 address counts by its /64.", low=0, high=1000
+    )
+    backoff_first_s: float = _setting(
+        1.0, "The first wait. It doubles with each further wrong key.", unit="s", low=0.1, high=3600
+    )
+    backoff_max_s: float = _setting(300.0, "The longest wait.", unit="s", low=1, high=86_400)
+    backoff_forget_s: float = _setting(
+        900.0, "An address without a wrong key for so long starts anew.", unit="s", low=1, high=604_800
+    )
+    backoff_max_addresses: int = _setting(
+        10_000,
+        "Addresses remembered; beyond it, the one that was wrong longest ago is forgotten.",
+        low=1,
+        high=1_000_000,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FlvSettings:
+    """Viewers that pull by HTTP-FLV or WS-FLV."""
+
+    merge_ms: int = _setting(
+        0,
+        "How much media one write carries. 0 writes with each picture; 100 halves the CPU and adds 100 ms.",
+        unit="ms",
+        low=0,
+        high=2_000,
+    )
+    backlog_ms: int = _setting(
+        1_500, "A viewer further behind than this skips to a keyframe.", unit="ms", low=100, high=60_000
+    )
+    stalled_timeout_s: float = _setting(
+        10.0, "A viewer that takes no byte for so long is closed.", unit="s", low=1, high=600
+    )
+    join_wait_s: float = _setting(
+        10.0, "How long a player that is early waits for its stream.", unit="s", low=0, high=300
+    )
+    max_viewers: int = _setting(10_000, "FLV viewers at once. One more is answered 503.", low=1, high=1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What a live stream keeps."""
+
+    resume_window_s: float = _setting(
+        30.0, "After its publisher is gone, a stream waits so long for the next one.", unit="s", low=0, high=3600
+    )
+    max_gops: int = _setting(2, "Whole GOPs kept in memory, for each rendition.", low=1, high=16)
+    max_gop_s: float = _setting(12.0, "GOPs in memory together are at most so long.", unit="s", low=1, high=120)
+    max_gop_bytes: int = _setting(
+        32 * MIB, "GOPs in memory together are at most so large.", unit="bytes", low=MIB, high=1024 * MIB
+    )
+    max_streams: int = _setting(200, "Streams at once. One more publisher is refused.", low=1, high=100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """A host that publishes a test picture with a clock, a bar code, and a flash with a beep each second."""
+
+    enabled: bool = _setting(False, "Start a demo host together with the node.")
+    room: str = _setting("demo", "The room that it publishes to.")
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is written to stderr. Keys, tickets and query strings never are."""
+
+    level: str = _setting("info", "The least important line to write.", choices=("debug", "info", "warning", "error"))
+    format: str = _setting("text", "A line for people, or one JSON object a line.", choices=("text", "json"))
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """What outlives the process."""
+
+    dir: Path = _setting(Path("data"), "The folder of the stream keys. Made when needed.")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. One attribute is one section."""
+
+    http: HttpSettings = HttpSettings()
+    rtmp: RtmpSettings = RtmpSettings()
+    tls: TlsSettings = TlsSettings()
+    access: AccessSettings = AccessSettings()
+    flv: FlvSettings = FlvSettings()
+    stream: StreamSettings = StreamSettings()
+    demo: DemoSettings = DemoSettings()
+    log: LogSettings = LogSettings()
+    data: DataSettings = DataSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known about one setting before it has a value. `annotation` is its Python type."""
+
+    section: str
+    key: str
+    annotation: Any
+    default: Any
+    doc: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}.{self.key}"
+
+    @property
+    def variable(self) -> str:
+        return f"STREAMER_{self.section}_{self.key}".upper()
+
+
+def settings() -> Iterator[Setting]:
+    """All settings, in the order of the schema."""
+    for section in fields(Config):
+        kind: Any = type(section.default)
+        hints = get_type_hints(kind)
+        for entry in fields(kind):
+            yield _describe(section.name, entry, hints[entry.name])
+
+
+def _describe(section: str, entry: Field[Any], annotation: Any) -> Setting:
+    return Setting(section, entry.name, annotation, entry.default, **entry.metadata)

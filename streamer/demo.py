@@ -1,0 +1,61 @@
+"""The demo host as a process of its own beside the node: an ordinary publisher, started and ended with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from streamer.address import Address
+
+__all__ = ["URL_VARIABLE", "DemoHost", "demo_url"]
+
+URL_VARIABLE = "DEMO_HOST_URL"
+"""The address travels in the environment: it holds a key, and every user of the machine can read command lines."""
+COMMAND = (sys.executable, "-m", "streamer", "demo")
+RESTART_AFTER_S = 2.0
+"""A host that cannot start must not spin."""
+STOP_TIMEOUT_S = 5.0
+"""Time to send its last words (FCUnpublish, deleteStream) before it is killed."""
+
+_log = logging.getLogger(__name__)
+
+
+def demo_url(rtmp: Address, room: str, secret: str) -> str:
+    """Where the demo host publishes: `room` of the node that listens at `rtmp`, over loopback if it can."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(rtmp.host, rtmp.host)
+    return f"rtmp://{Address(host, rtmp.port)}/live/{room}?key={secret}"
+
+
+class DemoHost:
+    """Keeps one demo host running."""
+
+    def __init__(self, url: str, *, command: Sequence[str] = COMMAND) -> None:
+        self._url = url
+        self._command = command
+
+    async def run(self) -> None:
+        """Start it, and again when it ends, until cancelled; then end it."""
+        while True:
+            environment = {**os.environ, URL_VARIABLE: self._url}
+            process = await asyncio.create_subprocess_exec(*self._command, env=environment)
+            try:
+                status = await process.wait()
+            finally:
+                await _end(process)
+            _log.warning("the demo host ended with status %d; it starts again in %g s", status, RESTART_AFTER_S)
+            await asyncio.sleep(RESTART_AFTER_S)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
