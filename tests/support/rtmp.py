@@ -88,3 +88,10 @@ class Encoder:
         out.clear()
         assert handshake.step(queue, out)
         self.server.receive_data(bytes(out))
+
+
+def aggregate_part(kind: int, timestamp: int, body: bytes, back: bool = True) -> bytes:
+    """One message inside an aggregate message, with or without the back pointer."""
+    low, high = timestamp & 0xFFFFFF, timestamp >> 24
+    head = bytes((kind,)) + len(body).to_bytes(3, "big") + low.to_bytes(3, "big") + bytes((high, 0, 0, 0))
+    return head + body + ((len(body) + 11).to_bytes(4, "big") if back else b"")

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.support.rtmp import NAME, RANDOM, Encoder
-from tests.wire.rtmp.test_messages import part
+from tests.support.rtmp import aggregate_part as part
 from wire.amf0 import UNDEFINED, encode
 from wire.errors import LimitExceeded, Malformed, Unsupported, WireError
 from wire.flv_tag import AUDIO, SCRIPT, VIDEO, FlvTag

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.support.rtmp import aggregate_part as part
 from wire.amf0 import encode
 from wire.errors import Malformed, Truncated
 from wire.flv_tag import AUDIO, SCRIPT, VIDEO, FlvTag
@@ -45,12 +46,6 @@ def test_metadata_loses_its_instruction_and_gets_it_back():
     assert data_body(RtmpMessage(18, 0, 1, encode("@clearDataFrame", "onMetaData"))) == b""
     cue = FlvTag(SCRIPT, 0, encode("onCuePoint"))
     assert set_data_frame(cue) == cue.body
-
-
-def part(kind, timestamp, body, back=True):
-    low, high = timestamp & 0xFFFFFF, timestamp >> 24
-    head = bytes((kind,)) + len(body).to_bytes(3, "big") + low.to_bytes(3, "big") + bytes((high, 0, 0, 0))
-    return head + body + ((len(body) + 11).to_bytes(4, "big") if back else b"")
 
 
 @pytest.mark.parametrize("back", [True, False])
