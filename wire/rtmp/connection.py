@@ -28,8 +28,9 @@ _VIDEO_FOUR_CCS = ("avc1", "hvc1", "av01")
 _AUDIO_FOUR_CCS = ("mp4a", "Opus")
 FOUR_CCS = _VIDEO_FOUR_CCS + _AUDIO_FOUR_CCS
 
-# FFmpeg and OBS acknowledge and cut at what the server asks for: large chunks cost less to parse.
+# FFmpeg cuts its own chunks at the size that the server announces, and large chunks cost less to parse.
 _CHUNK_SIZE = 65_536
+# How often the peer acknowledges; nothing is done with it, but some encoders want to be asked.
 _WINDOW = 2_500_000
 _COMMAND_CSID = 3
 _CAN_FORWARD = 4.0  # Enhanced RTMP v2, FourCcInfoMask

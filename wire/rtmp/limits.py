@@ -31,10 +31,10 @@ class RtmpLimits:
     """Commands of a connection; a publisher sends about ten."""
     message_streams: int = 8
     """Streams that are created and not deleted; a publisher has one."""
-    early_tags: int = 64
-    """Tags between a publish request and its answer, for encoders which do not wait."""
-    early_size: int = 2 << 20
-    """The size of those tags: a first keyframe and a few frames."""
+    early_tags: int = 1_024
+    """Tags between a publish request and its answer, for encoders which do not wait: 9 s at 60 pictures a second."""
+    early_size: int = 4 << 20
+    """The size of those tags: 5 s at 6 Mb/s."""
 
     def message_size(self, kind: int) -> int:
         """The largest body of a message of type `kind`."""
