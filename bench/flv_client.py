@@ -7,15 +7,15 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from wire.errors import LimitExceeded, Malformed, Unsupported
+from wire.websocket import BINARY, CLOSE, CONTINUATION, PONG, WsParser, encode_masked_frame, parse_close
 
-__all__ = ["PONG", "FlvClient", "Target"]
+__all__ = ["HEARTBEAT", "FlvClient", "Target"]
 
 MAX_HEAD = 16 * 1024  # bytes of response head; common servers send under 1 KB
 MAX_CHUNK_LINE = 1024  # a chunk size and its extensions
-MAX_MESSAGE = 64 * 1024 * 1024  # bytes of one WebSocket frame: more than any GOP that a server may send at once
 
 # RFC 6455, 5.5.3: an unsolicited pong is a heartbeat. Masked as a client must, with the key 0: nothing is hidden here.
-PONG = b"\x8a\x80\x00\x00\x00\x00"
+HEARTBEAT = encode_masked_frame(b"", PONG, bytes(4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,41 +145,19 @@ def _chunk_size(line: bytearray) -> int:
 
 
 class _Messages:
-    """RFC 6455, 5.2: frames from a server, which are not masked. Control frames are passed over."""
+    """WebSocket messages. Control frames are passed over; a close ends the viewer with its code."""
 
     def __init__(self) -> None:
         self.pieces = 0
-        self._buffer = bytearray()
+        self._parser = WsParser()
 
     def feed(self, data: bytes) -> bytes:
-        self._buffer += data
+        self._parser.receive_data(data)
         body = bytearray()
-        at = 0
-        while (frame := self._frame(at)) is not None:
-            opcode, start, at = frame
-            if opcode <= 2:
-                body += self._buffer[start:at]
-                self.pieces += 1
-            elif opcode == 8:
-                code = int.from_bytes(self._buffer[start : start + 2], "big")
-                raise Unsupported(f"the server closed the WebSocket with {code}")
-        del self._buffer[:at]
+        while (frame := self._parser.next_event()) is not None:
+            if frame.opcode in (BINARY, CONTINUATION):
+                body += frame.payload
+                self.pieces += frame.fin
+            elif frame.opcode == CLOSE:
+                raise Unsupported("the server closed the WebSocket with {} {}".format(*parse_close(frame.payload)))
         return bytes(body)
-
-    def _frame(self, at: int) -> tuple[int, int, int] | None:
-        """Opcode, and where the payload starts and ends; None while the frame is not complete."""
-        have = len(self._buffer) - at
-        if have < 2:
-            return None
-        first, length = self._buffer[at], self._buffer[at + 1]
-        if first & 0x70 or length & 0x80:
-            raise Malformed(f"WebSocket frame begins 0x{first:02x}{length:02x}: reserved bits or a mask")
-        extra = {126: 2, 127: 8}.get(length, 0)
-        if have < 2 + extra:
-            return None
-        if extra:
-            length = int.from_bytes(self._buffer[at + 2 : at + 2 + extra], "big")
-        if length > MAX_MESSAGE:
-            raise LimitExceeded(f"WebSocket frame of {length} bytes exceeds {MAX_MESSAGE}")
-        start = at + 2 + extra
-        return (first & 0x0F, start, start + length) if have >= 2 + extra + length else None

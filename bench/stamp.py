@@ -7,14 +7,14 @@ can overwrite them in place. The clock is the machine's own: publisher and probe
 
 from __future__ import annotations
 
+from wire.codecs.sei import build_sei, user_data
+
 __all__ = ["SEARCHED", "STAMP_SIZE", "UUID", "find_ns", "sei_nal", "stamp"]
 
 UUID = bytes.fromhex("9d1a6c7e52b34f8ea1c64b7d3e92f518")
 STAMP_SIZE = 16
 SEARCHED = 512  # bytes of a picture in which the stamp is looked for: it comes before the slices
 H264_SEI = b"\x06"
-USER_DATA_UNREGISTERED = 5
-TRAILING_BITS = b"\x80"
 
 
 def stamp(ns: int) -> bytes:
@@ -24,8 +24,7 @@ def stamp(ns: int) -> bytes:
 
 def sei_nal(ns: int) -> bytes:
     """A whole H.264 SEI NAL unit without start code; the digits are its bytes 19 to 34."""
-    message = UUID + stamp(ns)
-    return H264_SEI + bytes([USER_DATA_UNREGISTERED, len(message)]) + message + TRAILING_BITS
+    return H264_SEI + build_sei(user_data(UUID, stamp(ns)))
 
 
 def find_ns(picture: bytes | memoryview) -> int | None:
