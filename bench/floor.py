@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from statistics import median
 
@@ -39,7 +40,7 @@ class Schedule:
         if len(pictures) < 2:
             raise ValueError(f"{len(pictures)} pictures recorded, at least 2 are needed")
         times = [timestamp for timestamp, _ in pictures]
-        interval = median(b - a for a, b in zip(times, times[1:], strict=False))
+        interval = median(b - a for a, b in pairwise(times))
         length = times[-1] - times[0] + interval
         writes: list[tuple[float, int]] = []
         size, flushed = 0, times[0] - interval
@@ -90,28 +91,27 @@ def run_floor(plan: FloorPlan, control: Connection) -> None:
 
 def _write(schedule: Schedule, viewers: list[socket.socket], control: Connection) -> FloorReport:
     payload = memoryview(os.urandom(max(size for _, size in schedule.writes)))
-    sends = [viewer.send for viewer in viewers]
     writes = written = short = rounds = 0
     begun, cpu_before = time.monotonic(), time.process_time()
     while not control.poll():
         offset, size = schedule.writes[rounds % len(schedule.writes)]
         due = begun + offset + rounds // len(schedule.writes) * schedule.length
         time.sleep(max(0.0, due - time.monotonic()))
-        short += _write_all(sends, payload[:size])
-        writes += len(sends)
-        written += size * len(sends)
+        short += _write_all(viewers, payload[:size])
+        writes += len(viewers)
+        written += size * len(viewers)
         rounds += 1
     if control.recv() != STOP:
         raise RuntimeError("the floor was told something else than to stop")
     return FloorReport(time.monotonic() - begun, time.process_time() - cpu_before, writes, written, short)
 
 
-def _write_all(sends: list[Callable[[memoryview], int]], buffer: memoryview) -> int:
+def _write_all(viewers: Sequence[socket.socket], buffer: memoryview) -> int:
     """One write each; how many did not go out whole."""
     short, size = 0, len(buffer)
-    for send in sends:
+    for viewer in viewers:
         try:
-            if send(buffer) < size:
+            if viewer.send(buffer) < size:
                 short += 1
         except BlockingIOError:
             short += 1
