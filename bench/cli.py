@@ -1,0 +1,158 @@
+"""`streamer bench`: the load generators, one subcommand each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from bench.children import ChildError
+from bench.clip import ClipOptions, make_clip
+from bench.figures import table
+from bench.flv_bench import FlvBenchOptions, FlvResult, run_flv_bench
+from bench.publisher import LoadPublisher
+from wire.errors import WireError
+
+__all__ = ["main"]
+
+
+def main(argv: list[str]) -> int:
+    """0 when it ran, 1 with a sentence when it could not, 2 for wrong arguments."""
+    parser = argparse.ArgumentParser(prog="streamer bench", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_flv(commands.add_parser("flv", help="N viewers of an HTTP-FLV or WS-FLV URL"))
+    _add_publish(commands.add_parser("publish", help="send a stamped stream over RTMP for ever"))
+    args = parser.parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        return command(args)
+    except (ChildError, WireError, ValueError, OSError) as error:
+        print(f"streamer bench: {error}", file=sys.stderr)
+        return 1
+
+
+def _add_flv(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="http:// or ws://")
+    parser.add_argument("-n", "--viewers", type=_count, default=100, metavar="N")
+    parser.add_argument("-d", "--seconds", type=_positive, default=10.0, metavar="SECONDS", help="of steady state")
+    parser.add_argument("--pid", type=_count, help="the server's process: its processor time and memory are measured")
+    parser.add_argument("--publish", metavar="RTMP_URL", help="publish a stamped stream there during the run")
+    parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video for --publish")
+    parser.add_argument("--ramp", type=_positive, default=200.0, metavar="PER_S", help="viewers that join in a second")
+    parser.add_argument("--stalled", type=_percent, default=0.0, metavar="PERCENT", help="viewers that stop reading")
+    parser.add_argument("--ws", dest="websocket", action="store_true", help="view over WebSocket whatever the scheme")
+    parser.add_argument("--merge-ms", type=int, default=0, metavar="M", help="the floor's window; 0: each picture")
+    parser.add_argument("--processes", type=_count, default=1, help="among which the viewers are divided")
+    parser.add_argument("--no-floor", dest="floor", action="store_false")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.set_defaults(command=_flv)
+
+
+def _add_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="rtmp://HOST:PORT/APP/NAME")
+    parser.add_argument("--width", type=_count, default=1280)
+    parser.add_argument("--height", type=_count, default=720)
+    parser.add_argument("--fps", type=_count, default=30)
+    parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video")
+    parser.add_argument("--keyint", type=_positive, default=2.0, help="seconds between keyframes")
+    parser.set_defaults(command=_publish)
+
+
+def _flv(args: argparse.Namespace) -> int:
+    names = set(FlvBenchOptions.__dataclass_fields__)
+    result = run_flv_bench(FlvBenchOptions(**{name: value for name, value in vars(args).items() if name in names}))
+    print(table(_rows(result)))
+    for note in result.notes:
+        print(f"note: {note}")
+    if args.json:
+        args.json.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    clip = make_clip(ClipOptions(args.width, args.height, args.fps, args.bitrate, args.keyint))
+    stop = threading.Event()
+
+    def stop_now(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop_now)
+    publisher = LoadPublisher(args.url, clip)
+    try:
+        publisher.connect()
+        print(f"publishing {clip.video_bitrate / 1e6:.2f} Mb/s of video", flush=True)
+        publisher.run(stop.wait)
+    finally:
+        publisher.close()
+    return 0
+
+
+def _rows(result: FlvResult) -> list[tuple[str, str]]:
+    c = result.conditions
+    lost = ", ".join(f"{count} {reason}" for reason, count in result.viewers_lost.items()) or "0"
+    rows = [
+        ("conditions", f"{c['cores']} cores, Linux {c['kernel']}, Python {c['python']}, load {c['load_average']:.1f}"),
+        ("stream", f"{c['url']} over {c['transport']}, {result.bits_per_second_per_viewer / 1e6:.2f} Mb/s a viewer"),
+        ("viewers", f"{result.viewers_watching} watched {result.seconds:.1f} s to the end; lost: {lost}"),
+    ]
+    if c["stalled_percent"]:
+        rows.append(("stalled", f"{result.stalled}, of which the server closed {result.stalled_closed}"))
+    pieces = result.pieces_per_second_per_viewer
+    return [
+        *rows,
+        *_server_rows(result),
+        ("first byte, ms", str(result.first_byte_ms)),
+        ("first keyframe, ms", str(result.first_keyframe_ms)),
+        ("largest gap, ms", str(result.largest_gap_ms)),
+        ("added latency, ms", str(result.latency_ms)),
+        ("reads a second", f"{result.reads_per_second_per_viewer:.1f} a viewer"),
+        ("chunks a second", "not known" if pieces is None else f"{pieces:.1f} a viewer"),
+        ("load processes", ", ".join(f"{share:.0f} %" for share in result.load_cpu) + " of a core"),
+        *_floor_rows(result),
+    ]
+
+
+def _server_rows(result: FlvResult) -> list[tuple[str, str]]:
+    if result.server_cpu is None or result.server_memory is None or result.server_rss_per_viewer is None:
+        return [("server", "not measured: no --pid")]
+    rss, pss = result.server_rss_per_viewer / 1024, (result.server_pss_per_viewer or 0) / 1024
+    return [
+        ("server CPU", f"{result.server_cpu:.1f} % of a core, {result.server_cpu_per_viewer:.4f} % a viewer"),
+        (
+            "server memory",
+            f"RSS {result.server_memory.rss / 2**20:.1f} MB; a viewer {rss:.1f} KB RSS, {pss:.1f} KB PSS",
+        ),
+    ]
+
+
+def _floor_rows(result: FlvResult) -> list[tuple[str, str]]:
+    floor = result.floor
+    if floor is None:
+        return []
+    ratio = "" if floor.ratio is None else f"; server / floor {floor.ratio:.2f}"
+    rate = f"{floor.writes_per_second_per_viewer:.1f} writes a second"
+    return [("floor CPU", f"{floor.cpu:.1f} % of a core, {floor.cpu_per_viewer:.4f} % a viewer, {rate}{ratio}")]
+
+
+def _count(text: str) -> int:
+    return int(_positive(text))
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e12:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 to 100")
+    return value
