@@ -161,10 +161,15 @@ class StreamSettings:
     resume_window_s: float = _setting(
         30.0, "After its publisher is gone, a stream waits so long for the next one.", unit="s", low=0, high=3600
     )
-    max_gops: int = _setting(2, "Whole GOPs kept in memory, for each rendition.", low=1, high=16)
-    max_gop_s: float = _setting(12.0, "GOPs in memory together are at most so long.", unit="s", low=1, high=120)
+    max_gop_s: float = _setting(
+        12.0, "A GOP longer than this is not kept: joiners wait for the next keyframe.", unit="s", low=1, high=120
+    )
     max_gop_bytes: int = _setting(
-        32 * MIB, "GOPs in memory together are at most so large.", unit="bytes", low=MIB, high=1024 * MIB
+        32 * MIB,
+        "The GOPs kept for joiners, of one rendition, are at most so large.",
+        unit="bytes",
+        low=MIB,
+        high=1024 * MIB,
     )
     max_streams: int = _setting(200, "Streams at once. One more publisher is refused.", low=1, high=100_000)
 

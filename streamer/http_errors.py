@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Problem(Exception):  # noqa: N818  RFC 9457's word
+class Problem(Exception):
     """A request that is refused: HTTP status, and a sentence that the client may read."""
 
     def __init__(

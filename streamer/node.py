@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from ingest.authorize import Refusal
+from ingest.rtmp_server import RtmpIngest
+from ingest.rtmp_session import SessionLimits
+from media.clock import SystemClock
+from media.gop import GopLimits
+from media.hub import Hub, HubLimits
+from relay.flv_handler import FlvLimits, FlvRelay
+from relay.flv_viewer import ViewerLimits
 from streamer.access import Access
 from streamer.address import Address
 from streamer.config import Config
 from streamer.demo import DemoHost, demo_url
-from streamer.http import HttpSite, Sources, build_app
+from streamer.http import HttpSite, ListenError, Sources, build_app
 from streamer.keys import KeyStore, new_secret
+from streamer.media_samples import media_samples
 from streamer.observe import LoopLag, Metrics, Sample, process_samples
 from streamer.pages import StreamSummary
 from streamer.tls import TlsFiles
+from wire.rtmp import RtmpLimits
 
 __all__ = ["Bound", "Node"]
 
 KEYS_FILE = "keys.json"
+EPOCH_BYTES = 6
+"""48 random bits: two broadcasts of a room never share an epoch, and it stays short in every tag and answer."""
+EXPIRE_INTERVAL_S = 1.0
+"""How often streams whose publisher did not come back are looked for."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,11 +63,7 @@ class Bound:
 
 
 class Node:
-    """One node. `run()` is its whole life.
-
-    The floors below are joined here: `_open` makes the hub and opens the RTMP listeners (their addresses go into
-    `Bound`), `_routes` names the FLV handlers, `_summaries` lists the hub's streams, `_samples` reads its counters.
-    """
+    """One node. `run()` is its whole life, and the floors below are joined here."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -58,6 +71,16 @@ class Node:
         self.access = Access(config.access, self.keys)
         self.metrics = Metrics()
         self.loop_lag = LoopLag()
+        self.clock = SystemClock()
+        self.hub = Hub(self.clock, new_epoch=lambda: secrets.token_hex(EPOCH_BYTES), limits=_hub_limits(config))
+        self.flv = FlvRelay(self.hub, self.clock.now, _flv_limits(config))
+        self.rtmp = RtmpIngest(
+            self.hub,
+            self._authorize,
+            limits=_session_limits(config),
+            max_connections=config.rtmp.max_connections,
+            max_per_address=config.rtmp.max_connections_per_address,
+        )
         self._started_at = time.time()
         self._stopping = False
 
@@ -72,13 +95,13 @@ class Node:
             if on_bound:
                 on_bound(bound)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.loop_lag.run())]
+                tasks = [group.create_task(part) for part in (self.loop_lag.run(), self.rtmp.run(), self._expire())]
                 if self.config.demo.enabled and bound.rtmp:
                     tasks.append(group.create_task(self._demo_host(bound.rtmp).run()))
                 if tls:
                     tasks.append(group.create_task(tls.watch()))
                 await stop.wait()
-                self._stopping = True
+                self._stop()
                 for task in tasks:
                     task.cancel()
         _log.info("closed: stopped")
@@ -91,18 +114,55 @@ class Node:
         site = await stack.enter_async_context(HttpSite(app, settings))
         for source in (self._samples, process_samples, self.loop_lag.samples, site.guard.samples):
             self.metrics.add_source(source)
+        self.metrics.add_source(lambda: media_samples(self.hub, self.rtmp, self.flv))
+        stack.callback(self.rtmp.close)
+        rtmp = self.config.rtmp
         return Bound(
             http=await site.listen(settings.listen),
             https=await site.listen(settings.tls_listen, tls=tls.context) if tls else None,
+            rtmp=await self._listen_rtmp(rtmp.listen),
+            rtmps=await self._listen_rtmp(rtmp.tls_listen, tls.context) if tls else None,
         )
+
+    async def _listen_rtmp(self, address: Address, tls: ssl.SSLContext | None = None) -> Address:
+        try:
+            bound = await self.rtmp.listen(address.host, address.port, tls)
+        except OSError as exc:
+            raise ListenError(f"cannot listen on {address}: {exc.strerror or exc}") from exc
+        return Address(address.host, bound[0][1])
+
+    def _stop(self) -> None:
+        """Tell everyone goodbye; the listeners close when the stack does."""
+        self._stopping = True
+        self.flv.close()
+        self.rtmp.close()
+        self.hub.close()
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_INTERVAL_S)
+            self.hub.expire()
+
+    def _authorize(self, room: str, secret: str, address: str) -> Refusal | None:
+        decision = self.access.authorize_publish(room, secret, address, self.clock.now())
+        return None if decision.allowed else Refusal(decision.detail, decision.retry_after_s or None)
 
     def _routes(self) -> Iterable[web.AbstractRouteDef]:
         """The routes of the floors below."""
-        return ()
+        return (web.get("/live/{room}.flv", self.flv.handle),)
 
     def _summaries(self) -> Iterable[StreamSummary]:
-        """The live streams, for the index page and the API."""
-        return ()
+        """The streams, for the index page and the API."""
+        viewers = Counter(room for room, _, _ in self.flv.viewers())
+        for stream in self.hub.streams:
+            video, audio = stream.source_video, stream.source_audio
+            yield StreamSummary(
+                stream.key,
+                stream.state,
+                video.codec if video else None,
+                audio.codec if audio else None,
+                viewers[stream.key],
+            )
 
     def _demo_host(self, rtmp: Address) -> DemoHost:
         """It gets a key of its own that lives as long as this process."""
@@ -116,3 +176,21 @@ class Node:
             yield Sample(
                 "streamer_publish_decisions_total", "counter", "Publishers by decision", count, {"decision": answer}
             )
+
+
+def _hub_limits(config: Config) -> HubLimits:
+    stream = config.stream
+    gop = GopLimits(seconds=stream.max_gop_s, size=stream.max_gop_bytes)
+    return HubLimits(resume_window=stream.resume_window_s, max_streams=stream.max_streams, gop=gop)
+
+
+def _flv_limits(config: Config) -> FlvLimits:
+    flv = config.flv
+    viewer = ViewerLimits(backlog=flv.backlog_ms, stalled=flv.stalled_timeout_s)
+    return FlvLimits(join_wait=flv.join_wait_s, merge_ms=flv.merge_ms, max_viewers=flv.max_viewers, viewer=viewer)
+
+
+def _session_limits(config: Config) -> SessionLimits:
+    rtmp = config.rtmp
+    wire = RtmpLimits(video_size=rtmp.max_message_bytes)
+    return SessionLimits(handshake=rtmp.handshake_timeout_s, idle=rtmp.idle_timeout_s, rtmp=wire)
