@@ -23,15 +23,17 @@ __all__ = ["FlvBenchOptions", "FlvResult", "run_flv_bench"]
 
 START_UP_S = 60.0  # for a process to import, to encode a clip, to connect
 ANSWER_S = 30.0
-SETTLE_S = 3.0  # after the last join: the bursts that joiners get must be over
-PUBLISHED_S = 2.5  # one keyframe interval of the load publisher and a little: a whole GOP is there to be sent
 FLOOR_S = 10.0  # at most; a bare loop has no slow effects to wait for
 RAW_RAMP = 2000.0  # connections a second to the floor, which is not asked about joining
 
 
 @dataclass(frozen=True, slots=True)
 class FlvBenchOptions:
-    """One run. `stalled` is percent of the viewers; `merge_ms` is the floor's window, 0 for a write per picture."""
+    """One run. `stalled` is percent of the viewers; `merge_ms` is the floor's window, 0 for a write per picture.
+
+    `settle` is how many seconds to wait after publishing began, for a whole GOP to be there, and again after the last
+    viewer joined, for the bursts that joiners get to be over.
+    """
 
     url: str
     viewers: int
@@ -44,6 +46,7 @@ class FlvBenchOptions:
     websocket: bool = False
     merge_ms: int = 0
     processes: int = 1
+    settle: float = 3.0
     floor: bool = True
 
 
@@ -101,7 +104,7 @@ def run_flv_bench(options: FlvBenchOptions) -> FlvResult:
             clip = ClipOptions(bitrate=options.bitrate)
             publisher = stack.enter_context(Child("publisher", run_publisher, options.publish, clip))
             publisher.hear(START_UP_S)
-            time.sleep(PUBLISHED_S)
+            time.sleep(options.settle)
         measured = _measure_server(options, target)
     merged = _merge(measured.reports)
     floor = _measure_floor(options, merged, len(merged.largest_gap)) if options.floor else None
@@ -124,7 +127,7 @@ def _measure_server(options: FlvBenchOptions, target: Target) -> _Measured:
         patience = START_UP_S + options.viewers / options.ramp + REQUEST_TIMEOUT_S
         for child in viewers:
             child.hear(patience)
-        time.sleep(SETTLE_S)
+        time.sleep(options.settle)
         for child in viewers:
             child.tell(START)
         cpu, begun = _cpu(options.pid), time.monotonic()

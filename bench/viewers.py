@@ -6,6 +6,8 @@ Their bytes are discarded inside the kernel (`MSG_TRUNC`, tcp(7)), so that the l
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 import time
@@ -114,6 +116,7 @@ class _ViewerLoop:
     def __init__(self, plan: ViewerPlan, control: Connection) -> None:
         self._plan = plan
         self._control = control
+        self._address = socket.gethostbyname(plan.target.host)
         self._epoll = select.epoll()
         self._viewers: dict[int, _Viewer] = {}
         self._scratch = bytearray(SCRATCH_SIZE)
@@ -143,17 +146,18 @@ class _ViewerLoop:
     def _open_until(self, wanted: int, now: float) -> None:
         while len(self._viewers) < min(wanted, self._plan.count):
             number = self._plan.first + len(self._viewers)
-            target = self._plan.target
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            if (source := source_address(target.host, number, self._plan.total)) is not None:
+            if (source := source_address(self._address, number, self._plan.total)) is not None:
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((source, 0))
-            sock.connect_ex((target.host, target.port))
-            probe = FlvProbe(websocket=target.websocket) if self._plan.request else None
+            probe = FlvProbe(websocket=self._plan.target.websocket) if self._plan.request else None
             parsed = self._plan.request and number % self._plan.parse_every == 0
-            self._viewers[sock.fileno()] = _Viewer(sock, probe=probe, parsed=parsed, now=now)
+            viewer = self._viewers[sock.fileno()] = _Viewer(sock, probe=probe, parsed=parsed, now=now)
             self._epoll.register(sock.fileno(), WATCHED | select.EPOLLOUT)
             self._waiting += 1
+            error = sock.connect_ex((self._address, self._plan.target.port))
+            if error not in (0, errno.EINPROGRESS):
+                self._lose(viewer, os.strerror(error))
 
     def _settled(self, now: float) -> bool:
         """Every viewer watches or is lost; one that waits too long is given up."""
@@ -177,7 +181,7 @@ class _ViewerLoop:
                 try:
                     count = viewer.sock.recv_into(scratch, SCRATCH_SIZE, socket.MSG_TRUNC)
                 except OSError as error:
-                    self._lose(viewer, error.strerror or str(error))
+                    self._fail(viewer, error)
                     continue
                 gap = now - viewer.last
                 viewer.gap = max(viewer.gap, gap)
@@ -199,7 +203,7 @@ class _ViewerLoop:
     def _connected(self, fd: int, viewer: _Viewer, now: float) -> None:
         self._epoll.modify(fd, WATCHED)
         if self._plan.request:
-            viewer.sock.send(self._plan.target.request())
+            self._send(viewer, self._plan.target.request())
         else:
             viewer.first_keyframe = now
             self._waiting -= 1
@@ -217,7 +221,19 @@ class _ViewerLoop:
             if viewer.probe:
                 self._parse(viewer, viewer.probe, data)
         except (OSError, WireError) as error:
-            self._lose(viewer, str(error))
+            self._fail(viewer, error)
+
+    def _send(self, viewer: _Viewer, data: bytes) -> None:
+        """So few bytes always find room in a socket's buffer."""
+        try:
+            viewer.sock.send(data)
+        except OSError as error:
+            self._fail(viewer, error)
+
+    def _fail(self, viewer: _Viewer, error: OSError | WireError) -> None:
+        """A socket that only has nothing for us now is not lost."""
+        if not isinstance(error, BlockingIOError):
+            self._lose(viewer, (error.strerror if isinstance(error, OSError) else None) or str(error))
 
     def _parse(self, viewer: _Viewer, probe: FlvProbe, data: bytes) -> None:
         now_ns = time.monotonic_ns()
@@ -244,10 +260,7 @@ class _ViewerLoop:
     def _send_heartbeats(self) -> None:
         for viewer in self._viewers.values():
             if viewer.open and viewer.first_keyframe is not None:
-                try:
-                    viewer.sock.send(HEARTBEAT)
-                except OSError as error:
-                    self._lose(viewer, str(error))
+                self._send(viewer, HEARTBEAT)
 
     def _obey(self, now: float) -> None:
         """START or STOP. EOFError, which ends this process, when the one that started it is gone."""

@@ -17,7 +17,7 @@ from wire.flv import SCRIPT, VIDEO, FlvTag, encode_header, encode_tag
 from wire.flv_audio import AudioConfigRecord, parse_audio
 from wire.flv_video import VideoConfigRecord, VideoFrame, parse_video
 from wire.rtmp import PublishRequested, RtmpServer, TagReceived
-from wire.websocket import accept_key, encode_close, encode_frame
+from wire.websocket import accept_key, encode_frame
 
 
 @dataclass
@@ -31,14 +31,25 @@ class Relay:
     gop: list[bytes] = field(default_factory=list)
     pending: list[bytes] = field(default_factory=list)
     viewers: dict[asyncio.StreamWriter, bool] = field(default_factory=dict)
-    requests: int = 0
+    connections: list[asyncio.StreamWriter] = field(default_factory=list)
+    servers: list[asyncio.Server] = field(default_factory=list)
 
     async def serve(self) -> None:
-        rtmp = await asyncio.start_server(self.take, "127.0.0.1", 0)
-        http = await asyncio.start_server(self.answer, "127.0.0.1", 0, backlog=4096)
-        self.rtmp_port, self.http_port = (server.sockets[0].getsockname()[1] for server in (rtmp, http))
+        self.servers.append(await asyncio.start_server(self.take, "127.0.0.1", 0))
+        self.servers.append(await asyncio.start_server(self.answer, "127.0.0.1", 0, backlog=4096))
+        self.rtmp_port, self.http_port = (server.sockets[0].getsockname()[1] for server in self.servers)
+
+    async def close(self) -> None:
+        for server in self.servers:
+            server.close()
+        for writer in self.connections:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self.connections), return_exceptions=True)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(writer)
         server = RtmpServer(random_bytes=os.urandom(1528))
         while data := await reader.read(65536):
             server.receive_data(data)
@@ -73,8 +84,8 @@ class Relay:
                 writer.write(message if websocket else chunk)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(writer)
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.requests += 1
         prelude = encode_header(True, True) + b"".join(self.head + self.gop)
         if self.refuse:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
@@ -87,11 +98,6 @@ class Relay:
         else:
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + as_chunk(prelude))
             self.viewers[writer] = False
-
-    def end_viewers(self) -> None:
-        for writer, websocket in self.viewers.items():
-            writer.write(encode_close(4000, "ended") if websocket else b"0\r\n\r\n")
-            writer.close()
 
 
 def is_audio_config(tag: FlvTag) -> bool:
@@ -114,15 +120,8 @@ def running_relay(relay: Relay) -> Iterator[Relay]:
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        loop.run_until_complete(end_tasks(loop))
+        loop.run_until_complete(relay.close())
         loop.close()
-
-
-async def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    tasks = asyncio.all_tasks(loop) - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def main() -> None:
