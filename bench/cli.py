@@ -48,7 +48,7 @@ def _add_flv(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ws", dest="websocket", action="store_true", help="view over WebSocket whatever the scheme")
     parser.add_argument("--merge-ms", type=int, default=0, metavar="M", help="the floor's window; 0: each picture")
     parser.add_argument("--processes", type=_count, default=1, help="among which the viewers are divided")
-    parser.add_argument("--settle", type=_positive, default=3.0, metavar="SECONDS", help="before and after the joins")
+    parser.add_argument("--settle", type=_positive, default=5.0, metavar="SECONDS", help="before and after the joins")
     parser.add_argument("--no-floor", dest="floor", action="store_false")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.set_defaults(command=_flv)

@@ -46,7 +46,7 @@ class FlvBenchOptions:
     websocket: bool = False
     merge_ms: int = 0
     processes: int = 1
-    settle: float = 3.0
+    settle: float = 5.0
     floor: bool = True
 
 
