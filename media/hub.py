@@ -116,7 +116,7 @@ class Hub:
             return False
         entry.publisher.displace(reason)
         entry.stream.end(reason)
-        logger.info("room=%s epoch=%s ended: %s", key, entry.stream.epoch, reason.name)
+        logger.info("broadcast %s ended: %s", entry.stream.epoch, reason.name, extra={"room": key})
         return True
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Hub:
         stream.on_settled = self._wake
         entry = _Entry(stream, Publisher(stream, self._clock, peer, on_displaced))
         self._entries[key] = entry
-        logger.info("room=%s epoch=%s begins, published by %s", key, stream.epoch, peer)
+        logger.info("broadcast %s begins", stream.epoch, extra={"room": key, "peer": peer})
         return entry
 
     def _continue(self, entry: _Entry, peer: str, on_displaced: Callable[[Reason], None]) -> None:
@@ -150,7 +150,12 @@ class Hub:
         stream.splice()
         stream.set_state(StreamState.LIVE)
         entry.publisher = Publisher(stream, self._clock, peer, on_displaced)
-        logger.info("room=%s epoch=%s continues, generation %d by %s", stream.key, stream.epoch, entry.generation, peer)
+        logger.info(
+            "broadcast %s continues, publisher %d",
+            stream.epoch,
+            entry.generation,
+            extra={"room": stream.key, "peer": peer},
+        )
 
     def _count_takeover(self, entry: _Entry) -> None:
         """Two encoders with one key would ruin the room, so the one that is on the air stays."""

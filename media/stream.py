@@ -207,7 +207,7 @@ class Stream:
 
     def set_state(self, state: StreamState) -> None:
         if state is not self.state:
-            logger.info("room=%s stream %s -> %s", self.key, self.state, state)
+            logger.info("stream %s -> %s", self.state, state, extra={"room": self.key})
             self.state = state
             self.state_since = self._clock.now()
 
