@@ -41,15 +41,3 @@ def chromium() -> str:
     if path is None:
         pytest.skip("there is no chromium")
     return path
-
-
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-)

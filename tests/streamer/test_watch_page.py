@@ -12,7 +12,7 @@ from playwright.async_api import Page, async_playwright
 
 from media.reasons import ENDED, STOPPED
 from streamer.http_static import BUILT_PAGES
-from tests.conftest import CHROMIUM_FLAGS
+from tests.support.chromium import CHROMIUM_FLAGS
 from tests.support.live import encoder, show
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
