@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from bench.blip_bench import BlipOptions, run_blip_bench
 from bench.children import ChildError
 from bench.clip import ClipOptions, make_clip
 from bench.figures import table
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="streamer bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_flv(commands.add_parser("flv", help="N viewers of an HTTP-FLV or WS-FLV URL"))
+    _add_blip(commands.add_parser("blip", help="kill and replace the host of a stream while a viewer watches"))
     _add_publish(commands.add_parser("publish", help="send a stamped stream over RTMP for ever"))
     args = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
@@ -62,6 +64,35 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video")
     parser.add_argument("--keyint", type=_positive, default=2.0, help="seconds between keyframes")
     parser.set_defaults(command=_publish)
+
+
+def _add_blip(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="the FLV URL that the viewer watches")
+    parser.add_argument("--publish", metavar="RTMP_URL", required=True, help="where the hosts publish")
+    parser.add_argument("--blips", type=_count, default=10, help="half of them kills, half take-overs")
+    parser.add_argument("--outage", type=_positive, default=3.0, help="seconds between a kill and the next host")
+    parser.add_argument("--play", type=_positive, default=11.0, help="seconds of show between blips")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.set_defaults(command=_blip)
+
+
+def _blip(args: argparse.Namespace) -> int:
+    names = set(BlipOptions.__dataclass_fields__)
+    result = run_blip_bench(BlipOptions(**{name: value for name, value in vars(args).items() if name in names}))
+    stayed = "stayed connected" if result.survived else f"LOST: {result.ended or 'no picture came back'}"
+    rows = [
+        ("viewer", f"{stayed} through {result.blips} blips"),
+        ("first picture, ms", str(result.return_ms)),
+        ("picture gap", f"{result.video_gap_ms:.0f} ms beyond the usual step of {result.video_step_ms:.0f} ms"),
+        ("sound gap", f"{result.audio_gap_ms:.0f} ms beyond the usual step"),
+        ("lip sync, ms", str(result.lip_sync_ms)),
+        ("lip sync change", f"{result.lip_sync_shift_ms:.1f} ms at most from one host to the next"),
+        ("flashes", f"{result.flashes}, {result.flashes_without_beep} without a beep"),
+    ]
+    print(table(rows))
+    if args.json:
+        args.json.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+    return 0 if result.survived else 1
 
 
 def _flv(args: argparse.Namespace) -> int:
