@@ -34,7 +34,7 @@ def read_flashes(flv: bytes) -> list[Flash]:
     """Decode an FLV stream of the demo host, in H.264 or H.265 with sound, and find every flash."""
     frames: list[tuple[float, int, bool]] = []
     beeps: list[float] = []
-    with av.open(io.BytesIO(flv)) as container:
+    with av.open(io.BytesIO(flv), "r") as container:
         quiet = False
         for packet in container.demux(container.streams.video[0], container.streams.audio[0]):
             for frame in packet.decode():
