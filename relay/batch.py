@@ -29,18 +29,26 @@ class Batch:
     """Whole FLV tags that are written in one go. `starts_group` marks the first one of a group of pictures.
 
     `payload_for_joiners` leaves out sound that lies before the picture the group starts with: players take the
-    smallest first timestamp for their zero.
+    smallest first timestamp for their zero. `configs` are the sequence headers in force where a group starts, for
+    viewers who skipped here and may have missed a change.
     """
 
-    __slots__ = ("_framed", "_framed_for_joiners", "dts", "payload", "payload_for_joiners", "starts_group")
+    __slots__ = ("_framed", "_framed_for_joiners", "configs", "dts", "payload", "payload_for_joiners", "starts_group")
 
     def __init__(
-        self, payload: bytes, dts: int, *, starts_group: bool, payload_for_joiners: bytes | None = None
+        self,
+        payload: bytes,
+        dts: int,
+        *,
+        starts_group: bool,
+        payload_for_joiners: bytes | None = None,
+        configs: bytes = b"",
     ) -> None:
         self.payload = payload
         self.payload_for_joiners = payload if payload_for_joiners is None else payload_for_joiners
         self.dts = dts
         self.starts_group = starts_group
+        self.configs = configs
         self._framed: list[bytes | None] = [None, None, None]
         self._framed_for_joiners: list[bytes | None] = [None, None, None]
 

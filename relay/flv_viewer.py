@@ -21,7 +21,10 @@ FINISH_TIMEOUT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ViewerLimits:
-    """`backlog` is media milliseconds, `stalled` seconds without any progress, `max_bytes` what may be queued."""
+    """`backlog` is media milliseconds, `max_bytes` what may be queued, `stalled` seconds to take one whole buffer.
+
+    Whole, because a peer that reads a byte a second is as good as gone and yet always makes progress.
+    """
 
     backlog: int = 1500
     stalled: float = 10.0
@@ -32,21 +35,20 @@ class ViewerLimits:
 class ViewerCounters:
     """Plain counts over all viewers of a relay."""
 
-    bytes: int = 0
-    writes: int = 0
     skips: int = 0
     skipped_batches: int = 0
     too_slow: int = 0
 
 
 class _Queued:
-    """What is left of one framed buffer. `dts` is None for control frames, which are never skipped."""
+    """What is left of one framed buffer. `dts` is None for what must not be skipped."""
 
-    __slots__ = ("dts", "view")
+    __slots__ = ("dts", "is_control", "view")
 
-    def __init__(self, data: bytes, dts: int | None) -> None:
+    def __init__(self, data: bytes, dts: int | None, *, is_control: bool = False) -> None:
         self.view = memoryview(data)
         self.dts = dts
+        self.is_control = is_control
 
 
 class FlvViewer:
@@ -58,6 +60,7 @@ class FlvViewer:
     __slots__ = (
         "_closing",
         "_counters",
+        "_lead",
         "_limits",
         "_now",
         "_outlet",
@@ -97,8 +100,9 @@ class FlvViewer:
         self._now = now
         self._limits = limits
         self._counters = counters
-        self._queue: deque[_Queued] | None = None
+        self._queue: deque[_Queued] | None = None  # None: the socket takes everything at once
         self._queued_bytes = 0
+        self._lead = 0
         self._progress_at = 0.0
         self._skipping = False
         self._closing: Reason | None = None
@@ -112,10 +116,19 @@ class FlvViewer:
         return self._queued_bytes
 
     def start(self, group: int, prelude: bytes, batches: Sequence[Batch]) -> None:
-        """Begin with group number `group`: the prelude, then what there is of the group."""
+        """Begin with group number `group`: the prelude, then what there is of the group.
+
+        The first batch is never skipped, because the prelude's base is its time. The group is no backlog that this
+        viewer is to blame for: until it has caught up once, it may be as far behind as it began, and then some.
+        """
+        if self._closing is not None:
+            return
         self.first_group = group
-        queue = [_Queued(self.framing.frame(prelude), batches[0].dts if batches else None)]
+        queue = [_Queued(self.framing.frame(prelude), None)]
         queue += [_Queued(data, b.dts) for b in batches if (data := b.framed_for_joiners(self.framing))]
+        if len(queue) > 1:
+            queue[1].dts = None
+            self._lead = batches[-1].dts - batches[0].dts
         self._enqueue(queue)
         self._drain()
 
@@ -140,16 +153,20 @@ class FlvViewer:
             self._enqueue([rest])
 
     def control(self, frame: bytes) -> None:
-        """A WebSocket control frame, between two messages."""
-        if self._closing is None:
-            self._enqueue([_Queued(frame, None)])
+        """A WebSocket control frame, between two messages.
+
+        While the last one still waits at the end of the queue another says nothing new (RFC 6455, 5.5.3), and a peer
+        that pings without reading must not fill our memory.
+        """
+        if self._closing is None and not (self._queue and self._queue[-1].is_control):
+            self._enqueue([_Queued(frame, None, is_control=True)])
             self._drain()
 
     def finish(self, reason: Reason) -> None:
         """Send what is queued, for as long as that is reasonable, then be done."""
         if self._closing is None:
             self._closing = reason
-            if self._queue is None:
+            if not self._queue:
                 self.close(reason)
             else:
                 asyncio.get_running_loop().call_later(FINISH_TIMEOUT, self.close, reason)
@@ -164,28 +181,36 @@ class FlvViewer:
             self.done.set_result(self._closing)
 
     def check_stalled(self) -> None:
-        """Give up on a peer that takes nothing any more."""
-        if self._queue is not None and self._now() - self._progress_at > self._limits.stalled:
+        """Give up on a peer that takes next to nothing any more."""
+        if self._queue and self._now() - self._progress_at > self._limits.stalled:
             self._counters.too_slow += 1
             self.close(TOO_SLOW)
 
     def _deliver_late(self, data: bytes, batch: Batch) -> None:
         """Behind: queue, or skip to the next group when too far behind."""
         self.check_stalled()
-        if self._closing is not None:
+        if self._closing is not None or not data:
             return
-        if self._skipping:
-            if not batch.starts_group:
-                self._counters.skipped_batches += 1
-                return
+        if not self._skipping:
+            self._enqueue([_Queued(data, batch.dts)])
+            if self._is_too_far_behind(batch.dts):
+                self._skip(batch)
+        elif batch.starts_group:
             self._skipping = False
-        self._enqueue([_Queued(data, batch.dts)])
-        if self._is_too_far_behind(batch.dts):
-            self._skip(batch)
+            self._enqueue(self._restart(batch))
+            self._drain()
+        else:
+            self._counters.skipped_batches += 1
+
+    def _restart(self, batch: Batch) -> list[_Queued]:
+        """A group to go on with after a hole, in which a configuration may have changed."""
+        queue = [_Queued(batch.framed(self.framing), batch.dts)]
+        return [_Queued(self.framing.frame(batch.configs), batch.dts), *queue] if batch.configs else queue
 
     def _is_too_far_behind(self, dts: int) -> bool:
         oldest = next((q.dts for q in self._queue or () if q.dts is not None), dts)
-        return dts - oldest > self._limits.backlog * TICKS_PER_MS or self._queued_bytes > self._limits.max_bytes
+        allowed = self._limits.backlog * TICKS_PER_MS + self._lead
+        return dts - oldest > allowed or self._queued_bytes > self._limits.max_bytes
 
     def _skip(self, batch: Batch) -> None:
         """Drop whole buffers, never part of one: what is half sent must be finished, and control frames stay."""
@@ -193,16 +218,17 @@ class FlvViewer:
         head = queue[0]
         head.dts = None  # its rest must go out, but it says no more about how far behind this viewer is
         keep = [q for q in itertools.islice(queue, 1, None) if q.dts is None]
-        restart = [queue[-1]] if batch.starts_group and len(queue) > 1 else []
+        restart = self._restart(batch) if batch.starts_group else []
         self._counters.skips += 1
-        self._counters.skipped_batches += len(queue) - 1 - len(keep) - len(restart)
+        self._counters.skipped_batches += len(queue) - 1 - len(keep) - batch.starts_group
         self.skips += 1
         self._skipping = not restart
+        self._lead = 0
         self._queue = deque([head, *keep, *restart])
         self._queued_bytes = sum(len(q.view) for q in self._queue)
 
     def _enqueue(self, items: Sequence[_Queued]) -> None:
-        if self._queue is None:
+        if not self._queue:
             self._queue = deque()
             self._progress_at = self._now()
             self._outlet.when_writable(self._drain)
@@ -210,7 +236,7 @@ class FlvViewer:
         self._queued_bytes += sum(len(item.view) for item in items)
 
     def _drain(self) -> None:
-        """Send what the socket takes now; when nothing is left, go back to the quick way."""
+        """Send what the socket takes now; when nothing is left, go back to the quick way, if no keyframe is awaited."""
         while self._queue:
             buffers = [q.view for q in itertools.islice(self._queue, MAX_BUFFERS)]
             try:
@@ -224,17 +250,18 @@ class FlvViewer:
         self._finish_draining()
 
     def _take(self, sent: int) -> None:
-        self._progress_at = self._now()
         self.bytes_sent += sent
         self._queued_bytes -= sent
         queue = self._queue
         while queue and sent >= len(queue[0].view):
             sent -= len(queue.popleft().view)
+            self._progress_at = self._now()
         if queue and sent:
             queue[0].view = queue[0].view[sent:]
 
     def _finish_draining(self) -> None:
         self._outlet.stop_waiting()
-        self._queue = None
+        self._queue = deque() if self._skipping else None
+        self._lead = 0
         if self._closing is not None:
             self.close(self._closing)
