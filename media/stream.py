@@ -156,6 +156,11 @@ class Stream:
         return wants
 
     @property
+    def gop_limits(self) -> GopLimits:
+        """How large a group of pictures may be that is kept for joiners."""
+        return self._limits
+
+    @property
     def buffered_bytes(self) -> int:
         """Payload bytes kept for joiners."""
         return sum(ring.size for ring in self._rings.values())

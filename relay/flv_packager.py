@@ -50,21 +50,25 @@ class FlvPackager:
         self._on_end = on_end
         self._video: Track | None = stream.renditions.get(rendition)
         self._audio: Track | None = stream.source_audio
-        self._wrap: int | None = None
+        self._wrap = 0
         self._waiting: dict[FlvViewer, None] = {}
         self._group = 0
         self._group_dts = 0
+        self._last_dts = 0
         self._batches: list[Batch] = []
+        self._batches_size = 0
+        self._keeps_group = False
         self._prelude = b""
+        self._configs = b""
         self._pending: list[bytes] = []
         self._pending_for_joiners: list[bytes] | None = None
         self._pending_dts = 0
         self._starts_group = False
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
+        self._replaying = True
         stream.attach(self, video=rendition)
-        if self._ended:
-            stream.detach(self)
+        self._replaying = False
 
     def __repr__(self) -> str:
         return f"<FlvPackager {self.stream.key}/{self._rendition} viewers={len(self.viewers)} group={self._group}>"
@@ -88,24 +92,25 @@ class FlvPackager:
         """Reader: the next unit."""
         reason = self._misfit(unit)
         if reason is not None:
-            self.end(reason)
+            self._break(reason)
             return
         changed = self._adopt(unit.track)
         if self._is_sync_point(unit):
             self._start_group(unit)
-        elif not self._group:
-            return
-        tag = flv_muxer.unit_tag(unit, self._options)
+        elif not self._group or flv_muxer.wrap_of(unit.dts) < self._wrap:
+            return  # nobody has begun, or it is sound from before the wrap that the picture has passed already
+        self._last_dts = max(self._last_dts, unit.dts)
         if changed:
-            tag = flv_muxer.config_tag(unit.track, to_ms(unit.dts), self._options) + tag
-        self._append(tag, unit.dts)
+            dts = max(unit.dts, self._group_dts)  # joiners need it even when they do not get the unit itself
+            self._append(flv_muxer.config_tag(unit.track, to_ms(dts), self._options), dts)
+        self._append(flv_muxer.unit_tag(unit, self._options), unit.dts)
         if self._is_due(unit):
             self.flush()
 
     def on_event(self, event: Event) -> None:
         """Reader: written at once, before the picture it belongs to."""
         if self._group:
-            self._append(flv_muxer.event_tag(event, to_ms(self.stream.live_edge)), self.stream.live_edge)
+            self._append(flv_muxer.event_tag(event, to_ms(self._last_dts)), self._last_dts)
             self.flush()
 
     def end(self, reason: Reason) -> None:
@@ -128,10 +133,21 @@ class FlvPackager:
             self._pending_dts,
             starts_group=self._starts_group,
             payload_for_joiners=None if joiners is None else b"".join(joiners),
+            configs=self._configs if self._starts_group else b"",
         )
         self._pending, self._pending_for_joiners, self._starts_group = [], None, False
-        self._batches.append(batch)
+        self._keep(batch)
         self._send(batch)
+
+    def _keep(self, batch: Batch) -> None:
+        """For joiners, as long as the group is not too large: they then wait for the next one."""
+        if not self._keeps_group:
+            return
+        self._batches.append(batch)
+        self._batches_size += len(batch.payload)
+        limits = self.stream.gop_limits
+        if self._batches_size > limits.size or batch.dts - self._group_dts > limits.seconds * TICKS_PER_SECOND:
+            self._batches, self._keeps_group = [], False
 
     def _send(self, batch: Batch) -> None:
         group, waiting = self._group, self._waiting
@@ -141,7 +157,7 @@ class FlvPackager:
         if waiting and batch.starts_group:
             self._waiting = {}
             for viewer in waiting:
-                viewer.start(group, self._prelude, self._batches)
+                viewer.start(group, self._prelude, [batch])
 
     def _misfit(self, unit: AccessUnit) -> Reason | None:
         """What the viewers were promised has changed so that they must connect again."""
@@ -150,12 +166,19 @@ class FlvPackager:
             return RECONNECT
         if promised.codec is not unit.track.codec:
             return CODEC_CHANGED
-        wrap = flv_muxer.wrap_of(unit.dts)
-        if self._wrap is not None and wrap != self._wrap:
+        if self._group and flv_muxer.wrap_of(unit.dts) > self._wrap:
             logger.info("room=%s FLV time wraps at %d ms", self.stream.key, to_ms(unit.dts))
             return RECONNECT
-        self._wrap = wrap
         return None
+
+    def _break(self, reason: Reason) -> None:
+        """Nobody watches yet while the kept group is read: if it changes midway, it is no use and the next one is."""
+        if not self._replaying:
+            self.end(reason)
+            return
+        self._stop_timer()
+        self._group, self._keeps_group, self._batches = 0, False, []
+        self._pending, self._pending_for_joiners, self._starts_group = [], None, False
 
     def _is_sync_point(self, unit: AccessUnit) -> bool:
         if self._video is not None:
@@ -166,7 +189,8 @@ class FlvPackager:
         self.flush()
         self._group += 1
         self._group_dts = unit.dts
-        self._batches = []
+        self._wrap = flv_muxer.wrap_of(unit.dts)
+        self._batches, self._batches_size, self._keeps_group = [], 0, True
         self._starts_group = True
         self._prelude = flv_muxer.prelude(
             self._video,
@@ -176,6 +200,8 @@ class FlvPackager:
             frame_rate=self.stream.frame_rate,
             options=self._options,
         )
+        tracks = (track for track in (self._video, self._audio) if track is not None)
+        self._configs = b"".join(flv_muxer.config_tag(track, to_ms(unit.dts), self._options) for track in tracks)
 
     def _adopt(self, track: Track) -> bool:
         """Is this configuration new to viewers who are there already? Then they need its sequence header."""
@@ -191,6 +217,7 @@ class FlvPackager:
         if not self._pending:
             self._pending_dts = dts
             self._start_timer()
+        self._pending_dts = min(self._pending_dts, dts)  # sound may lead the picture
         is_early = dts < self._group_dts
         if is_early and self._pending_for_joiners is None:
             self._pending_for_joiners = list(self._pending)
@@ -201,7 +228,7 @@ class FlvPackager:
     def _is_due(self, unit: AccessUnit) -> bool:
         span = unit.dts - self._pending_dts
         if unit.is_video:
-            return span + self.stream.timeline.frame_interval >= self._merge
+            return not self._merge or span + self.stream.timeline.frame_interval >= self._merge
         return span >= max(MAX_AUDIO_WAIT, self._merge) if self._video is not None else span >= self._merge
 
     def _start_timer(self) -> None:

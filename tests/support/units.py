@@ -7,9 +7,20 @@ from media.track import SOURCE, Codec, Track
 from media.unit import AccessUnit
 from wire.codecs.aac import AacConfig
 from wire.codecs.h264 import H264Config
+from wire.codecs.h265 import H265Config
 
 SPS = bytes.fromhex("6742c01fda014016ec0440000003004000000f03c60ca8")
 PPS = bytes.fromhex("68ce0fc8")
+HEVC_SETS = tuple(
+    map(
+        bytes.fromhex,
+        (
+            "40010c01ffff",
+            "420101016000000300b0000003000003005da00280802d16595e4936bc05080000030020000003002000000641",
+            "4401c172b4",
+        ),
+    )
+)
 
 
 def video_track(codec: Codec = Codec.H264, rendition: str = SOURCE) -> Track:
@@ -18,6 +29,11 @@ def video_track(codec: Codec = Codec.H264, rendition: str = SOURCE) -> Track:
 
 def audio_track(codec: Codec = Codec.AAC, rendition: str = SOURCE) -> Track:
     return Track(codec, AacConfig(bytes.fromhex("1190")), rendition)
+
+
+def hevc_track() -> Track:
+    vps, sps, pps = HEVC_SETS
+    return Track(Codec.H265, H265Config((vps,), (sps,), (pps,)))
 
 
 VIDEO = video_track()
