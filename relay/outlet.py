@@ -49,11 +49,7 @@ class SocketOutlet:
     send: Callable[[bytes], int]
 
     def __init__(self, descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._socket = socket.socket(fileno=os.dup(descriptor))
-        self._socket.setblocking(False)
-        if self._socket.family in (socket.AF_INET, socket.AF_INET6):
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        self._socket = _duplicate(descriptor)
         self._loop = loop
         self._waiting = False
         self.send = self._socket.send
@@ -101,6 +97,8 @@ class TransportOutlet:
         return sent
 
     def when_writable(self, callback: Callable[[], None]) -> None:
+        self.stop_waiting()
+
         def look() -> None:
             self._timer = self._loop.call_later(TLS_POLL, look)
             callback()
@@ -117,9 +115,22 @@ class TransportOutlet:
 
 
 def open_outlet(transport: asyncio.Transport) -> Outlet:
-    """The straight way where there is one."""
+    """The straight way where there is one. OSError when the process has no descriptor left."""
     loop = asyncio.get_running_loop()
     sock = transport.get_extra_info("socket")
     if transport.get_extra_info("ssl_object") is not None or sock is None:
         return TransportOutlet(transport, loop)
     return SocketOutlet(sock.fileno(), loop)
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    sock = socket.socket(fileno=os.dup(descriptor))
+    try:
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    except OSError:
+        sock.close()
+        raise
+    return sock
