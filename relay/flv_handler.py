@@ -12,8 +12,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from media.flv_muxer import PLAIN, FlvOptions
 from media.hub import Hub, NotLive
-from media.reasons import FULL, IDLE, NOT_FOUND, PROTOCOL, SHUTDOWN, VANISHED, Reason
-from media.stream import Stream
+from media.reasons import ENDED, FULL, IDLE, NOT_FOUND, PROTOCOL, RECONNECT, SHUTDOWN, VANISHED, Reason
+from media.stream import Stream, StreamState
 from media.track import SOURCE, Codec
 from relay.batch import Framing
 from relay.flv_packager import FlvPackager
@@ -25,14 +25,16 @@ __all__ = ["FlvLimits", "FlvRelay"]
 
 logger = logging.getLogger(__name__)
 
-PING_INTERVAL = 20.0
-"""Seconds between pings: proxies give up on a silent WebSocket after 30 to 60."""
 HEAD_FLUSH_TIMEOUT = 10.0
 """Seconds a peer has to take the response's head."""
+HEAD_FLUSH_POLL = 0.01
+"""Seconds between looks at a head that the socket did not take at once, which is rare."""
 RETRY_AFTER = 5
 """Seconds after which a player may ask again for a room that is not live."""
 MAX_CLIENT_MESSAGE = 4096
 """A WebSocket viewer has nothing to say, so what it may say is small."""
+MAX_SHOWN = 64
+"""Characters of a client's own word that an answer repeats."""
 HEADERS = {"Content-Type": "video/x-flv", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 PackagerKey = tuple[str, str, FlvOptions]
@@ -50,16 +52,24 @@ class _Wish:
 
 @dataclass(frozen=True, slots=True)
 class FlvLimits:
-    """`join_wait` in seconds, `merge_ms` in media milliseconds (0: one write per picture)."""
+    """`join_wait` and `ping_interval` in seconds, `merge_ms` in media milliseconds (0: one write per picture).
+
+    Proxies give up on a silent WebSocket after 30 to 60 seconds.
+    """
 
     join_wait: float = 10.0
     merge_ms: int = 0
     max_viewers: int = 20_000
+    ping_interval: float = 20.0
     viewer: ViewerLimits = field(default_factory=ViewerLimits)
 
 
 class FlvRelay:
-    """Owns the packagers, one for each rendition and way of writing it that somebody watches."""
+    """Owns the packagers, one for each rendition and way of writing it that somebody watches.
+
+    The server must cancel a handler whose client has gone (aiohttp's `handler_cancellation`): an HTTP viewer of a
+    stream that pauses is noticed in no other way.
+    """
 
     def __init__(self, hub: Hub, now: Callable[[], float], limits: FlvLimits | None = None) -> None:
         self.counters = ViewerCounters()
@@ -71,11 +81,17 @@ class FlvRelay:
         self._packagers: dict[PackagerKey, FlvPackager] = {}
         self._numbers = itertools.count(1)
         self._count = 0
+        self._bytes_sent = 0
         self._is_closing = False
 
     @property
     def viewer_count(self) -> int:
         return self._count
+
+    @property
+    def bytes_sent(self) -> int:
+        """To all viewers since the start."""
+        return self._bytes_sent + sum(viewer.bytes_sent for _, _, viewer in self.viewers())
 
     def viewers(self) -> list[tuple[str, str, FlvViewer]]:
         """Room, rendition and viewer, of everyone who watches."""
@@ -106,14 +122,13 @@ class FlvRelay:
             return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, f"{room} is not live: {exc}")
         rendition = request.query.get("rendition", SOURCE)
         if rendition not in stream.renditions and (stream.renditions or rendition != SOURCE):
-            known = ", ".join(sorted(stream.renditions))
-            return _refusal(
-                web.HTTPNotFound.status_code, NOT_FOUND, f"{room} has no rendition {rendition}, but {known}"
-            )
+            known = ", ".join(sorted(stream.renditions)) or "sound alone"
+            text = f"{room} has no rendition {rendition[:MAX_SHOWN]}, but {known}"
+            return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, text)
         options = FlvOptions(legacy_hevc=request.query.get("hevc") == "legacy")
         if request.method == "HEAD":
             return web.Response(headers=HEADERS)
-        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MAX_CLIENT_MESSAGE)
+        socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=MAX_CLIENT_MESSAGE)
         wish = _Wish(request, stream, rendition, options)
         return await (self._serve_websocket(wish, socket) if socket.can_prepare(request).ok else self._serve_http(wish))
 
@@ -132,7 +147,7 @@ class FlvRelay:
         await socket.prepare(wish.request)
 
         async def listen(viewer: FlvViewer) -> Reason:
-            return await _listen(socket, viewer)
+            return await _listen(socket, viewer, self._limits.ping_interval)
 
         reason = await self._watch(wish, Framing.WEBSOCKET, listen)
         code = WSCloseCode.POLICY_VIOLATION if reason is PROTOCOL else reason.code
@@ -143,8 +158,16 @@ class FlvRelay:
         transport = wish.request.transport
         if transport is None or not await _flush_head(transport):
             return VANISHED
+        over = self._is_over(wish)
+        if over is not None:
+            return over
+        try:
+            outlet = open_outlet(transport)
+        except OSError as exc:
+            logger.warning("room=%s peer=%s no way out for a viewer: %s", wish.stream.key, wish.request.remote, exc)
+            return FULL
         viewer = FlvViewer(
-            open_outlet(transport),
+            outlet,
             framing,
             now=self._now,
             limits=self._limits.viewer,
@@ -152,8 +175,8 @@ class FlvRelay:
             peer=wish.request.remote or "",
         )
         number = next(self._numbers)
-        packager = self._packager(wish)
         reason = VANISHED
+        packager = self._packager(wish)
         try:
             packager.join(viewer)
             self.joins += 1
@@ -163,9 +186,18 @@ class FlvRelay:
             packager.leave(viewer)
             if viewer.was_cut or reason is VANISHED:
                 _abort(wish.request)
+            self._bytes_sent += viewer.bytes_sent
             self.closed[reason.name] = self.closed.get(reason.name, 0) + 1
             self._log(stream_key=wish.stream.key, number=number, viewer=viewer, reason=reason)
         return reason
+
+    def _is_over(self, wish: _Wish) -> Reason | None:
+        """What happened while the head was being written: nobody would ever end a viewer that joined after that."""
+        if self._is_closing:
+            return SHUTDOWN
+        if wish.stream.state is StreamState.ENDED:
+            return ENDED
+        return RECONNECT if wish.rendition != SOURCE and wish.rendition not in wish.stream.renditions else None
 
     def _log(self, *, stream_key: str, number: int, viewer: FlvViewer, reason: Reason) -> None:
         seconds = self._now() - viewer.joined_at
@@ -198,14 +230,14 @@ async def _wait_for_end(viewer: FlvViewer) -> Reason:
     return await asyncio.shield(viewer.done)
 
 
-async def _listen(socket: web.WebSocketResponse, viewer: FlvViewer) -> Reason:
+async def _listen(socket: web.WebSocketResponse, viewer: FlvViewer, ping_interval: float) -> Reason:
     """Answer pings, send pings, and end when either side does."""
     listening = asyncio.ensure_future(_read_until_closed(socket, viewer))
     try:
         while True:
             heard = viewer.bytes_sent
             done, _ = await asyncio.wait(
-                {listening, viewer.done}, timeout=PING_INTERVAL, return_when=asyncio.FIRST_COMPLETED
+                {listening, viewer.done}, timeout=ping_interval, return_when=asyncio.FIRST_COMPLETED
             )
             if viewer.done in done:
                 return viewer.done.result()
@@ -216,6 +248,7 @@ async def _listen(socket: web.WebSocketResponse, viewer: FlvViewer) -> Reason:
             viewer.control(encode_ping())
     finally:
         listening.cancel()
+        await asyncio.wait({listening})
 
 
 async def _read_until_closed(socket: web.WebSocketResponse, viewer: FlvViewer) -> Reason:
@@ -226,16 +259,19 @@ async def _read_until_closed(socket: web.WebSocketResponse, viewer: FlvViewer) -
         elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             return PROTOCOL
         elif message.type is not WSMsgType.PONG:
+            if message.type is WSMsgType.CLOSE and not viewer.queued_bytes:  # else the answer would split a message
+                await socket.close(drain=False)
             return VANISHED
 
 
 async def _flush_head(transport: asyncio.Transport) -> bool:
     """Everything that aiohttp wrote must be in the socket before we write to it ourselves."""
+    await asyncio.sleep(0)  # uvloop writes at the end of the iteration
     deadline = asyncio.get_running_loop().time() + HEAD_FLUSH_TIMEOUT
     while transport.get_write_buffer_size():
         if transport.is_closing() or asyncio.get_running_loop().time() > deadline:
             return False
-        await asyncio.sleep(0)
+        await asyncio.sleep(HEAD_FLUSH_POLL)
     return not transport.is_closing()
 
 
