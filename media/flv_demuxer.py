@@ -18,7 +18,7 @@ from wire.codecs.aac import AacConfig
 from wire.codecs.nal import split_length_prefixed
 from wire.codecs.opaque import OpaqueConfig
 from wire.codecs.opus import OpusConfig
-from wire.errors import WireError
+from wire.errors import Unsupported, WireError
 from wire.flv_script import parse_script
 from wire.flv_tag import AUDIO, VIDEO, FlvTag
 
@@ -26,6 +26,10 @@ __all__ = ["FlvDemuxer", "PublisherMetadata"]
 
 MAX_FRAME_RATE = 1000.0
 """Above this a declared frame rate is nonsense."""
+MAX_COMPOSITION_MS = 10_000
+"""pts - dts beyond this is nonsense: sixteen pictures of reordering at two pictures a second take 8 s."""
+MAX_UNSUPPORTED = 100
+"""Messages that nobody can use, before anything usable: over three seconds of pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,15 @@ class PublisherMetadata:
 class FlvDemuxer:
     """One publisher's tags, in order. `read` raises WireError for a tag that breaks the format.
 
-    `metadata` is None until the publisher sent any; `ignored` counts tags without media by what they were.
+    `metadata` is None until the publisher sent any; `ignored` counts tags without media by what they were. Codecs and
+    further tracks that are not supported are ignored too, `unsupported` being the first of them, unless the publisher
+    sends nothing else.
     """
 
     def __init__(self) -> None:
         self.metadata: PublisherMetadata | None = None
         self.ignored: Counter[str] = Counter()
+        self.unsupported: Unsupported | None = None
         self._last_ms: int | None = None
         self._video: Track | None = None
         self._nal_length_size = 4
@@ -68,19 +75,32 @@ class FlvDemuxer:
         return self._last_ms
 
     def _read_video(self, tag: FlvTag) -> AccessUnit | None:
-        event = flv_video.parse_video(tag.body)
+        try:
+            event = flv_video.parse_video(tag.body)
+        except Unsupported as exc:
+            self._ignore_unsupported(exc)
+            return None
         if isinstance(event, flv_video.VideoConfigRecord):
             self._configure_video(event)
             return None
         if not isinstance(event, flv_video.VideoFrame):
             self.ignored[type(event).__name__] += 1
             return None
+        if abs(event.composition_ms) > MAX_COMPOSITION_MS:
+            self.ignored["composition time"] += 1
+            return None
         dts = from_ms(self._unwrap(tag.timestamp))
         parts, keyframe = self._picture(event)
-        if not parts or self._video is None:
+        if not parts or self._video is None or self._video.codec != event.codec:
             self.ignored["video without configuration" if parts else "empty video"] += 1
             return None
         return AccessUnit(self._video, dts, Ticks(dts + from_ms(event.composition_ms)), keyframe, parts)
+
+    def _ignore_unsupported(self, exc: Unsupported) -> None:
+        self.ignored["unsupported"] += 1
+        self.unsupported = self.unsupported or exc
+        if self._last_ms is None and self.ignored["unsupported"] > MAX_UNSUPPORTED:
+            raise exc
 
     def _configure_video(self, event: flv_video.VideoConfigRecord) -> None:
         config: VideoConfig
@@ -120,7 +140,11 @@ class FlvDemuxer:
             self._use_video(Codec.H264, h264_sets)
 
     def _read_audio(self, tag: FlvTag) -> AccessUnit | None:
-        event = flv_audio.parse_audio(tag.body)
+        try:
+            event = flv_audio.parse_audio(tag.body)
+        except Unsupported as exc:
+            self._ignore_unsupported(exc)
+            return None
         if isinstance(event, flv_audio.AudioConfigRecord):
             self._configure_audio(event)
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,7 @@ def prelude(
 
 def event_tag(event: Event, ms: int) -> bytes:
     """A commerce event as script tag `onEvent`, written at `ms`. Its own time is `t` in the body, in ticks."""
-    body: dict[str, AmfValue] = {
+    body: dict[str, Any] = {
         "id": event.id,
         "epoch": event.epoch,
         "t": None if event.t is None else float(event.t),
@@ -116,9 +117,9 @@ def event_tag(event: Event, ms: int) -> bytes:
         "lane": str(event.lane),
         "ttl": None if event.ttl is None else float(event.ttl),
         "sender": event.sender,
-        "body": _amf(event.body),
+        "body": event.body,
     }
-    return encode_tag_parts(SCRIPT, ms % FLV_WRAP_MS, encode_script("onEvent", body))
+    return encode_tag_parts(SCRIPT, ms % FLV_WRAP_MS, encode_script("onEvent", _amf(body)))
 
 
 def _metadata(video: Track | None, audio: Track | None, frame_rate: float | None) -> dict[str, AmfValue]:
@@ -138,14 +139,20 @@ def _metadata(video: Track | None, audio: Track | None, frame_rate: float | None
 
 
 def _amf(value: Any) -> AmfValue:
-    """An event's body as AMF0 has it: every number is a double."""
+    """JSON as AMF0 has it: every number is a double, and half a surrogate pair, which JSON allows, becomes `?`."""
     if isinstance(value, Mapping):
-        return {str(name): _amf(item) for name, item in value.items()}
+        return {_text(str(name)): _amf(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_amf(item) for item in value]
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool):
         return value
-    return float(value) if isinstance(value, (int, float)) else str(value)
+    if isinstance(value, (int, float)) and abs(value) <= sys.float_info.max:
+        return float(value)
+    return _text(str(value))
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _codec_id(codec: Codec) -> float:
