@@ -10,12 +10,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ingest.authorize import Authorize
-from ingest.rtmp_session import RtmpSession, SessionLimits
+from ingest.rtmp_session import LINGER, RtmpSession, SessionLimits
 from media.hub import Hub
 from media.reasons import SHUTDOWN
 
 __all__ = ["RtmpIngest", "RtmpIngestCounters"]
 
+BACKLOG = 256
+"""Publishers are few, but all of them come back at once when the network does."""
 SWEEP_INTERVAL = 1.0
 """Seconds between looks at all connections."""
 
@@ -67,7 +69,18 @@ class RtmpIngest:
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> list[tuple[str, int]]:
         """Accept publishers on this address; port 0 picks a free one. The addresses that are bound now."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._session, host or None, port, ssl=tls, backlog=256)
+        timeout = (
+            self._limits.handshake if tls else None
+        )  # before its TLS handshake a connection is in no count of ours
+        server = await loop.create_server(
+            self._session,
+            host or None,
+            port,
+            ssl=tls,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=timeout,
+            ssl_shutdown_timeout=LINGER if tls else None,
+        )
         self._servers.append(server)
         return [sock.getsockname()[:2] for sock in server.sockets]
 

@@ -14,7 +14,7 @@ from ingest.authorize import Authorize
 from media.flv_demuxer import FlvDemuxer
 from media.hub import ClaimRefused, Hub
 from media.publisher import Publisher
-from media.reasons import FULL, IDLE, KEY_REFUSED, PROTOCOL, VANISHED, Reason
+from media.reasons import FULL, IDLE, KEY_REFUSED, PROTOCOL, SHUTDOWN, TOO_SLOW, VANISHED, Reason
 from wire.errors import WireError
 from wire.flv_tag import FlvTag
 from wire.rtmp import (
@@ -39,7 +39,7 @@ HANDSHAKE_RANDOM = 1528
 MAX_UNREAD = 64 * 1024
 """Answers that a peer has not read: a publisher is sent a few hundred bytes and an acknowledgement now and then."""
 LINGER = 2.0
-"""Seconds a refused peer has to read why, before its socket is closed."""
+"""Seconds a peer has to read why, before its socket is closed."""
 LIVE_APP = "live"
 
 
@@ -90,10 +90,11 @@ class RtmpSession(asyncio.Protocol):
         self._limits = limits
         self._rtmp = RtmpServer(random_bytes=os.urandom(HANDSHAKE_RANDOM), limits=limits.rtmp)
         self._demuxer = FlvDemuxer()
-        self._announced = False
+        self._announced = self._warned = False
         self._publisher: Publisher | None = None
         self._room = ""
         self._transport: asyncio.Transport | None = None
+        self._lingering: asyncio.TimerHandle | None = None
         self._opened_at = self._heard_at = time.monotonic()
         self._closed_for: Reason | None = None
         self._text = ""
@@ -107,6 +108,7 @@ class RtmpSession(asyncio.Protocol):
         self.address = str(peer[0])
         if not self._owner.add(self):
             self.close(FULL, "too many connections")
+            self._abort()
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
@@ -120,6 +122,8 @@ class RtmpSession(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.discard(self)
         self._transport = None
+        if self._lingering is not None:
+            self._lingering.cancel()
         if self._publisher is not None:
             self._publisher.release(clean=False)
         reason = self._closed_for or VANISHED
@@ -137,8 +141,16 @@ class RtmpSession(asyncio.Protocol):
             self._publisher.release(clean=False)
         self._rtmp.close("NetStream.Publish.Failed", self._text, level="error")
         self._flush()
-        self._transport.close()
-        asyncio.get_running_loop().call_later(LINGER, self._abort)
+        self._linger(self._transport)
+
+    def _linger(self, transport: asyncio.Transport) -> None:
+        """Closed while the peer still sends, a socket is reset, and the peer never reads why (RFC 9112, 9.6)."""
+        if self._closed_for is SHUTDOWN:
+            transport.close()
+        elif not transport.is_closing():
+            if transport.can_write_eof():
+                transport.write_eof()
+            self._lingering = asyncio.get_running_loop().call_later(LINGER, self._abort)
 
     def check(self, now: float) -> None:
         """Close a peer that says nothing, or that talks without ever publishing."""
@@ -171,6 +183,11 @@ class RtmpSession(asyncio.Protocol):
 
     def _take(self, tag: FlvTag) -> None:
         unit = self._demuxer.read(tag)
+        if self._demuxer.unsupported is not None and not self._warned:
+            self._warned = True
+            logger.warning(
+                "room=%s conn=%d part of the stream is left out: %s", self._room, self.number, self._demuxer.unsupported
+            )
         if self._publisher is None:
             return
         if not self._announced and self._demuxer.metadata is not None:
@@ -194,7 +211,7 @@ class RtmpSession(asyncio.Protocol):
         except ClaimRefused as exc:
             self._refuse(exc.reason, f"{exc}, try again in {exc.retry_after:.0f} s")
             return
-        self._room = asked.room
+        self._room, self._text = asked.room, ""
         self._publisher = publisher
         self._demuxer, self._announced = FlvDemuxer(), False
         self._rtmp.accept()
@@ -214,7 +231,10 @@ class RtmpSession(asyncio.Protocol):
         data = self._rtmp.data_to_send()
         if data and self._transport is not None:
             self._transport.write(data)
-            if self._transport.get_write_buffer_size() > MAX_UNREAD:
+            unread = self._transport.get_write_buffer_size()
+            if unread > MAX_UNREAD:
+                self._closed_for = self._closed_for or TOO_SLOW
+                self._text = self._text or f"{unread} bytes of answers unread exceed {MAX_UNREAD}"
                 self._abort()
 
     def _abort(self) -> None:
