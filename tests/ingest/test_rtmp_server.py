@@ -24,7 +24,7 @@ def make_ingest(*, max_connections: int = 1000, max_per_address: int = 100) -> R
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for belongs to the code under test
+        while not condition():
             await asyncio.sleep(0)
 
 

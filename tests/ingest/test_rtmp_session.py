@@ -76,7 +76,7 @@ class Ground:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110 - what is waited for belongs to the code under test
+            while not condition():
                 await asyncio.sleep(0)
 
     def check(self, seconds: float) -> None:
