@@ -143,10 +143,14 @@ class Stream:
 
     @property
     def frame_rate(self) -> float | None:
-        """Pictures a second: declared by the publisher, else measured. None without a picture."""
-        if self.source_video is None:
+        """Pictures a second: declared by the publisher or its parameter sets, else measured; None while unknown."""
+        video = self.source_video
+        if video is None:
             return None
-        return self.declared_frame_rate or TICKS_PER_SECOND / self.timeline.frame_interval
+        told = self.declared_frame_rate or getattr(video.config, "frame_rate", None)
+        if told:
+            return float(told)
+        return TICKS_PER_SECOND / self.timeline.frame_interval if self.timeline.has_rhythm else None
 
     @property
     def demand(self) -> Counter[str]:

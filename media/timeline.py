@@ -91,6 +91,11 @@ class Timeline:
         """The median step between pictures, in ticks."""
         return Ticks(self._video.step)
 
+    @property
+    def has_rhythm(self) -> bool:
+        """Have enough pictures come to know their interval?"""
+        return bool(self._video.steps)
+
     def to_media(self, wall: float) -> Ticks:
         """The `t` of a wall-clock instant in seconds; inside an outage, the seam."""
         return self.wall_map.to_media(wall)

@@ -320,3 +320,14 @@ async def test_waiting_viewers_are_bounded_and_leave_nothing_behind() -> None:
         await waiting
     with pytest.raises(NotLive, match="within 0 s"):
         await hub.subscribe("room", wait=0)
+
+
+async def test_the_frame_rate_is_unknown_until_declared_or_measured() -> None:
+    hub = make_hub(FakeClock())
+    publisher = claim(hub)
+    publisher.publish(picture(0, key=True))
+    assert publisher.stream.frame_rate is None
+    publisher.publish(picture(3600))
+    assert publisher.stream.frame_rate == 25
+    publisher.expect(BOTH, frame_rate=50)
+    assert publisher.stream.frame_rate == 50
