@@ -111,11 +111,22 @@ class FlvRelay:
             return _refusal(web.HTTPServiceUnavailable.status_code, reason, reason.text)
         self._count += 1
         try:
-            return await self._serve(request, room)
+            wish = await self._admit(request, room)
+            if not isinstance(wish, _Wish):
+                return wish
+            # One coroutine fewer on the way to a viewer is 0.3 KB less for each, so nothing stands between.
+            socket = web.WebSocketResponse(
+                autoping=False, autoclose=False, compress=False, max_msg_size=MAX_CLIENT_MESSAGE
+            )
+            if socket.can_prepare(request).ok:
+                return await self._serve_websocket(wish, socket)
+            del socket
+            return await self._serve_http(wish)
         finally:
             self._count -= 1
 
-    async def _serve(self, request: web.Request, room: str) -> web.StreamResponse:
+    async def _admit(self, request: web.Request, room: str) -> _Wish | web.Response:
+        """What the request asks for, once its stream is live; or the answer that ends it."""
         try:
             stream = await self._hub.subscribe(room, self._limits.join_wait)
         except NotLive as exc:
@@ -125,12 +136,9 @@ class FlvRelay:
             known = ", ".join(sorted(stream.renditions)) or "sound alone"
             text = f"{room} has no rendition {rendition[:MAX_SHOWN]}, but {known}"
             return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, text)
-        options = FlvOptions(legacy_hevc=request.query.get("hevc") == "legacy")
         if request.method == "HEAD":
             return web.Response(headers=HEADERS)
-        socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=MAX_CLIENT_MESSAGE)
-        wish = _Wish(request, stream, rendition, options)
-        return await (self._serve_websocket(wish, socket) if socket.can_prepare(request).ok else self._serve_http(wish))
+        return _Wish(request, stream, rendition, FlvOptions(legacy_hevc=request.query.get("hevc") == "legacy"))
 
     async def _serve_http(self, wish: _Wish) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
@@ -140,7 +148,7 @@ class FlvRelay:
         else:
             response.force_close()
         await response.prepare(wish.request)
-        await self._watch(wish, framing, _wait_for_end)
+        await self._watch(wish, framing)
         return response
 
     async def _serve_websocket(self, wish: _Wish, socket: web.WebSocketResponse) -> web.StreamResponse:
@@ -154,7 +162,10 @@ class FlvRelay:
         await socket.close(code=code, message=reason.name.encode(), drain=False)
         return socket
 
-    async def _watch(self, wish: _Wish, framing: Framing, attend: Callable[[FlvViewer], Awaitable[Reason]]) -> Reason:
+    async def _watch(
+        self, wish: _Wish, framing: Framing, attend: Callable[[FlvViewer], Awaitable[Reason]] | None = None
+    ) -> Reason:
+        """Until the viewer is over. An HTTP viewer says nothing more, so there is nothing to attend to."""
         transport = wish.request.transport
         if transport is None or not await _flush_head(transport):
             return VANISHED
@@ -180,7 +191,7 @@ class FlvRelay:
         try:
             packager.join(viewer)
             self.joins += 1
-            reason = await attend(viewer)
+            reason = await (attend(viewer) if attend else viewer.done)
         finally:
             viewer.close(reason)
             packager.leave(viewer)
@@ -223,11 +234,6 @@ class FlvRelay:
             packager = FlvPackager(stream, rendition=rendition, options=options, merge_ms=merge_ms, on_end=forget)
             self._packagers[key] = packager
         return packager
-
-
-async def _wait_for_end(viewer: FlvViewer) -> Reason:
-    """An HTTP viewer says nothing more: only the end of the viewer or of the request ends it."""
-    return await asyncio.shield(viewer.done)
 
 
 async def _listen(socket: web.WebSocketResponse, viewer: FlvViewer, ping_interval: float) -> Reason:

@@ -71,13 +71,15 @@ def read_bodies(timeout_s: float) -> Middleware:
     """
 
     @web.middleware
-    async def read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.can_read_body:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await request.read()
-            except TimeoutError:
-                raise Problem(408, f"the body was not complete after {timeout_s:g} s", headers=_CLOSE) from None
+    def read_body(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        return read_first(request, handler) if request.can_read_body else handler(request)
+
+    async def read_first(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await request.read()
+        except TimeoutError:
+            raise Problem(408, f"the body was not complete after {timeout_s:g} s", headers=_CLOSE) from None
         return await handler(request)
 
     return read_body

@@ -44,12 +44,19 @@ async def set_headers(request: web.BaseRequest, response: web.StreamResponse) ->
 
 
 @web.middleware
-async def answer_preflight(
+def answer_preflight(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer OPTIONS on any media path by itself: Fetch standard, CORS-preflight request."""
+) -> Awaitable[web.StreamResponse]:
+    """Answer OPTIONS on any media path by itself: Fetch standard, CORS-preflight request.
+
+    No coroutine of its own: one would live, and cost memory, as long as each viewer does.
+    """
     if request.method != "OPTIONS" or not request.path.startswith(MEDIA_PREFIXES):
-        return await handler(request)
+        return handler(request)
+    return _preflight()
+
+
+async def _preflight() -> web.Response:
     return web.Response(
         status=204,
         headers={

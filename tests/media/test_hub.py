@@ -12,8 +12,10 @@ from media.publisher import Publisher
 from media.reasons import DISPLACED, ENDED, FULL, RECONNECT, SHUTDOWN, STOPPED, Reason
 from media.stream import Kinds, Stream, StreamState
 from media.ticks import Ticks
+from media.track import Codec, Track
 from media.unit import AccessUnit
-from tests.support.units import FakeClock, picture, sound, video_track
+from tests.support.units import FakeClock, audio_track, picture, sound, video_track
+from wire.codecs.opaque import OpaqueConfig
 
 BOTH = Kinds(video=True, audio=True)
 
@@ -234,9 +236,6 @@ async def test_joiners_during_an_outage_get_the_last_group() -> None:
 
 
 async def test_another_audio_codec_of_the_source_replaces_the_first() -> None:
-    from media.track import Codec
-    from tests.support.units import audio_track
-
     hub = make_hub(FakeClock())
     publisher = claim(hub)
     stream = await live_stream(hub, publisher)
@@ -325,9 +324,10 @@ async def test_waiting_viewers_are_bounded_and_leave_nothing_behind() -> None:
 async def test_the_frame_rate_is_unknown_until_declared_or_measured() -> None:
     hub = make_hub(FakeClock())
     publisher = claim(hub)
-    publisher.publish(picture(0, key=True))
+    silent = Track(Codec.AV1, OpaqueConfig(b""))  # a configuration that says nothing of time
+    publisher.publish(picture(0, key=True, track=silent))
     assert publisher.stream.frame_rate is None
-    publisher.publish(picture(3600))
+    publisher.publish(picture(3600, track=silent))
     assert publisher.stream.frame_rate == 25
     publisher.expect(BOTH, frame_rate=50)
     assert publisher.stream.frame_rate == 50
