@@ -53,7 +53,7 @@ class _Part:
 
     def carries(self, unit: AccessUnit) -> bool:
         promised = self.video if unit.is_video else self.audio
-        fits = promised is unit.track or (promised is not None and _is_alike(promised, unit.track))
+        fits = promised is unit.track or _is_alike(unit.track, promised)
         return fits and flv_muxer.wrap_of(unit.dts) == self.wrap
 
     def is_sync_point(self, unit: AccessUnit) -> bool:
@@ -91,7 +91,7 @@ class Recording:
         self._waits_for_sync = False
         self._is_skipping = False
         self._closed: Future[None] | None = None
-        self._attach(self._begin if stream.is_ready else self._early.extend)
+        self._attach(self._begin_newest if stream.is_ready else self._early.extend)
 
     def __repr__(self) -> str:
         return f"<Recording {self.stream.key} {self.stream.epoch} {self.file!r} active={self.is_active}>"
@@ -111,9 +111,9 @@ class Recording:
         elif self._part is not None and self._part.carries(unit):
             self._record(self._part, unit)
         elif self._waits_for_sync:
-            self._begin([unit])
+            self._begin_newest([unit])
         elif self._part is not None:
-            self._attach(self._begin)
+            self._attach(self._begin_newest)
         else:
             self._wait_for_tracks(unit)
 
@@ -131,13 +131,15 @@ class Recording:
         if self.stream.state is StreamState.ENDED:
             self.stop()
         elif self._closed is None:
-            self._attach(self._begin)
+            if self._early:
+                self._begin_early()
+            self._attach(self._begin_newest)
 
     def stop(self) -> Future[None]:
         """Read no more. The future is done when the file is closed."""
         if self._closed is None:
             if self._early and self.stream.is_ready:
-                self._begin(self._early)  # it ends with the unit that made the tracks known
+                self._begin_early()  # it ends with the unit that made the tracks known
             self._closed = self.file.mark(closes=True)
             self.stream.detach(self)
             self._recorder.forget(self, self._closed)
@@ -166,18 +168,34 @@ class Recording:
 
     def _wait_for_tracks(self, unit: AccessUnit) -> None:
         """The prelude names all tracks, which takes up to a second to know: until then, keep everything."""
+        if self._early and self.stream.is_ready:
+            self._begin_early()
+            self.push(unit)
+            return
         self._early.append(unit)
         self._early_bytes += unit.size
-        if self.stream.is_ready:
-            self._begin(self._early)
-        elif self._early_bytes > self._recorder.limits.queue_bytes:
-            self._recorder.counters.drops["before the tracks are known"] += len(self._early)
+        if self._early_bytes > self._recorder.limits.queue_bytes:
+            self._leave_out_early(len(self._early))
             self._early, self._early_bytes = [], 0
 
-    def _begin(self, units: list[AccessUnit]) -> None:
+    def _begin_early(self) -> None:
+        """The first part has the tracks of that time: the next unit may bring others already."""
+        units, self._early = self._early, []
+        video, audio = (next((u.track for u in reversed(units) if u.is_video is kind), None) for kind in (True, False))
+        self._leave_out_early(sum(not _is_alike(u.track, video if u.is_video else audio) for u in units))
+        self._begin(units, video, audio)
+
+    def _leave_out_early(self, count: int) -> None:
+        if count:
+            self._recorder.counters.drops["before the tracks are known"] += count
+
+    def _begin_newest(self, units: list[AccessUnit]) -> None:
+        self._begin(units, self.stream.source_video, self.stream.source_audio)
+
+    def _begin(self, units: list[AccessUnit], video: Track | None, audio: Track | None) -> None:
         """A new part from the first sync point in `units` on; where there is none, the next one will do."""
-        self._part, self._early = None, []
-        part = _Part(self.stream.source_video, self.stream.source_audio, 0, 0, 0)
+        self._part = None
+        part = _Part(video, audio, 0, 0, 0)
         part.wrap = flv_muxer.wrap_of(units[-1].dts) if units else 0
         fitting = [unit for unit in units if part.carries(unit)]
         start = next((index for index, unit in enumerate(fitting) if part.is_sync_point(unit)), None)
@@ -307,9 +325,9 @@ def _checked(name: str, what: str) -> str:
     return name
 
 
-def _is_alike(one: Track, other: Track) -> bool:
+def _is_alike(one: Track, other: Track | None) -> bool:
     """Can both be in one file? Parameter sets may change within it, the picture's format may not."""
-    if one.codec is not other.codec:
+    if other is None or one.codec is not other.codec:
         return False
     return one.config == other.config or (_format(one) is not None and _format(one) == _format(other))
 

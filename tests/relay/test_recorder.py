@@ -271,6 +271,16 @@ async def test_new_parameter_sets_for_the_same_picture_stay_in_the_file(broadcas
     assert times(read(broadcast.file()).configs) == [0, 66, 133]
 
 
+async def test_a_moment_before_a_take_over_in_another_codec_has_a_part_of_its_own(broadcast: Broadcast) -> None:
+    publisher = broadcast.claim()
+    recording = broadcast.recorder.record(publisher.stream)
+    av1 = Track(Codec.AV1, OpaqueConfig(b"\x81"))
+    send(publisher, [picture(0, key=True, track=av1), sound(0)])
+    send(broadcast.claim(), [picture(0, key=True), sound(0)])
+    assert await recording.close()
+    assert [len(read(broadcast.file(part)).pictures) for part in (1, 2)] == [1, 1]
+
+
 async def test_what_waits_for_the_tracks_to_be_known_is_bounded(tmp_path: Path) -> None:
     broadcast = make(tmp_path, RecorderLimits(queue_bytes=10_000, writer=LIMITS.writer))
     publisher = broadcast.claim(Kinds())
@@ -558,7 +568,7 @@ class Witness:
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["go on", "blip", "take over", "jump"]),
-        st.sampled_from([BOTH, NO_SOUND]),
+        st.sampled_from([BOTH, NO_SOUND, Kinds()]),
         st.sampled_from([video_track(), video_track(), Track(Codec.AV1, OpaqueConfig(b"\x81"))]),
         st.integers(1, 40),
     ),
@@ -596,10 +606,12 @@ async def misbehave(folder: Path, steps: list[tuple[str, Kinds, Track, int]]) ->
                 publisher.publish(sound(dts + 100, track=AUDIO))
             dts += 3000
     assert await recording.close()
-    check(recording, witness)
+    left_out = broadcast.recorder.counters.drops["before the tracks are known"]
+    if publisher.stream.is_ready:
+        check(recording, witness, left_out)
 
 
-def check(recording: Recording, witness: Witness) -> None:
+def check(recording: Recording, witness: Witness, left_out: int) -> None:
     recorded: set[int] = set()
     for path in recording.file.paths:
         flv = read(path)
@@ -610,4 +622,5 @@ def check(recording: Recording, witness: Witness) -> None:
         for kind in (flv.pictures, flv.sounds):
             assert all(a < b for a, b in pairwise(times(kind)))
         recorded.update(times(flv.pictures))
-    assert recorded == witness.pictures
+    assert recorded <= witness.pictures
+    assert len(witness.pictures - recorded) <= left_out
