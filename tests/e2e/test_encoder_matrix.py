@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -213,7 +214,7 @@ def _check_times(broadcast: Broadcast) -> None:
         pairs = zip(sent[len(sent) - len(read) :], read, strict=True)
         shifts |= {after.timestamp - before.timestamp for before, after in pairs}
         times = [tag.timestamp for tag in read]
-        assert all(a < b for a, b in zip(times, times[1:], strict=False))
+        assert all(a < b for a, b in pairwise(times))
     assert len(shifts) == 1
     compositions = [parse_video(tag.body).composition_ms for tag in _media(broadcast.read, VIDEO)]
     assert all(composition >= 0 for composition in compositions)

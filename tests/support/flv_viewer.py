@@ -10,12 +10,14 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 from tests.support.eventually import eventually
 from tests.support.flv import FlvFile, read_flv
 from wire.flv_tag import FlvTag
-from wire.websocket import BINARY, CLOSE, CONTINUATION, WsParser, accept_key, parse_close
+from wire.websocket import BINARY, CLOSE, CONTINUATION, TEXT, WsParser, accept_key, encode_masked_frame, parse_close
 
 __all__ = ["RawViewer", "connect", "steps_ms"]
 
@@ -95,14 +97,16 @@ class RawViewer:
     def largest_silence_s(self, since: float) -> float:
         """The longest time without a byte after monotonic time `since`."""
         times = [at for at, _ in self.arrivals if at >= since]
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=float("inf"))
+        return max((b - a for a, b in pairwise(times)), default=float("inf"))
+
+    def say(self, text: bytes) -> None:
+        """A WebSocket text message, which viewers should not send."""
+        self._sock.sendall(encode_masked_frame(text, TEXT, os.urandom(4)))
 
     def close(self) -> None:
         self._is_closing = True
-        try:
+        with suppress(OSError):  # gone already
             self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # gone already
         self._thread.join()
         self._sock.close()
 
@@ -163,4 +167,4 @@ class RawViewer:
 
 def steps_ms(tags: list[FlvTag]) -> list[int]:
     """From each tag's time to the next."""
-    return [b.timestamp - a.timestamp for a, b in zip(tags, tags[1:], strict=False)]
+    return [b.timestamp - a.timestamp for a, b in pairwise(tags)]

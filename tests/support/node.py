@@ -114,6 +114,10 @@ class RunningNode:
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
 
+    def wait(self) -> int:
+        """Its exit status, negative for the signal that ended it."""
+        return self._process.wait(STOP_S)
+
     def kill(self) -> None:
         """Make sure that it is gone."""
         self._process.kill()
