@@ -85,6 +85,7 @@ class FlvRelay:
         self._count = 0
         self._bytes_sent = 0
         self._is_closing = False
+        self._all_gone = asyncio.Event()
 
     @property
     def viewer_count(self) -> int:
@@ -102,8 +103,13 @@ class FlvRelay:
     def close(self) -> None:
         """The node goes away: every viewer is told so."""
         self._is_closing = True
+        self._note_empty()
         for packager in tuple(self._packagers.values()):
             packager.end(SHUTDOWN)
+
+    async def drained(self) -> None:
+        """After `close`, wait until the last viewer has gone. It takes a few seconds at most."""
+        await self._all_gone.wait()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """GET, as HTTP or as a WebSocket. A player that is early waits with the response's head held back."""
@@ -130,6 +136,7 @@ class FlvRelay:
             return await self._serve_http(wish)
         finally:
             self._count -= 1
+            self._note_empty()
 
     async def _admit(self, request: web.Request, room: str) -> _Wish | web.Response:
         """What the request asks for, once its stream is live; or the answer that ends it."""
@@ -222,6 +229,10 @@ class FlvRelay:
             "room=%s conn=%d peer=%s viewer closed: %s, %.1f s, %d bytes, %d skips",
             *(stream_key, number, viewer.peer, reason, seconds, viewer.bytes_sent, viewer.skips),
         )
+
+    def _note_empty(self) -> None:
+        if self._is_closing and not self._count:
+            self._all_gone.set()
 
     def _packager(self, wish: _Wish) -> FlvPackager:
         """The one that makes these bytes already, else a new one."""
