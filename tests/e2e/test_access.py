@@ -40,7 +40,7 @@ def key_of(node: RunningNode, room: str, *flags: str) -> str:
 
 def publish(url: str, clip: Path, log: Path) -> Publisher:
     x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25"]
-    return start_ffmpeg(["-readrate", "2", "-i", clip, *x264, "-f", "flv", url], log)
+    return start_ffmpeg(["-readrate", "4", "-i", clip, *x264, "-f", "flv", url], log)
 
 
 def test_a_key_opens_its_room_and_is_never_shown_again(guarded: RunningNode, clip: Path, tmp_path: Path) -> None:

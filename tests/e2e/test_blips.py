@@ -22,8 +22,6 @@ FRAME_MS = 34
 SOUND_MS = 22
 """One AAC frame at 48 kHz."""
 LIP_SYNC_MS = 40
-CODEC_DELAY_MS = 2
-"""Rounding of both kinds to whole milliseconds."""
 _rooms = itertools.count(1)
 
 
@@ -58,12 +56,12 @@ def is_in_sync(viewer: RawViewer, *numbers: int) -> None:
 def test_a_killed_publisher_comes_back_without_a_gap_and_in_sync(node: RunningNode, room: str, tmp_path: Path) -> None:
     with RawViewer(node.flv(room)) as viewer, RawViewer(node.flv(room, "ws")) as by_websocket:
         with demo(node, room, tmp_path, 1) as first:
-            has_published(viewer, 0, pictures=75)
+            has_published(viewer, 0, pictures=60)
             first.kill()
         eventually(lambda: node.metric("streamer_streams", state="waiting"), "the stream waits for its publisher")
         before = len(viewer.file.pictures)
         with demo(node, room, tmp_path, 2):
-            has_published(viewer, before, pictures=75)
+            has_published(viewer, before, pictures=60)
         assert viewer.ended is by_websocket.ended is None
         for each in (viewer, by_websocket):
             is_gapless(each.file)
@@ -79,11 +77,11 @@ def test_a_frozen_publisher_is_taken_over_without_a_gap_and_in_sync(
 ) -> None:
     """Half-open TCP: the old connection stays, and says nothing."""
     with RawViewer(node.flv(room)) as viewer, demo(node, room, tmp_path, 3) as first:
-        has_published(viewer, 0, pictures=75)
+        has_published(viewer, 0, pictures=60)
         first.freeze()
         before = len(viewer.file.pictures)
         with demo(node, room, tmp_path, 4):
-            has_published(viewer, before, pictures=75)
+            has_published(viewer, before, pictures=60)
         assert viewer.ended is None
         is_gapless(viewer.file)
         is_in_sync(viewer, 3, 4)

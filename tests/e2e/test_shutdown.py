@@ -33,7 +33,8 @@ def test_sigterm_ends_viewers_cleanly(tmp_path: Path) -> None:
 
 def test_early_players_and_silent_peers_do_not_hold_the_node_back(tmp_path: Path) -> None:
     with (
-        running_node(tmp_path, "--open", "--set", "flv.join_wait_s=60") as node, RawViewer(node.flv("nobody")) as early,
+        running_node(tmp_path, "--open", "--set", "flv.join_wait_s=60") as node,
+        RawViewer(node.flv("nobody")) as early,
         socket.create_connection(("127.0.0.1", node.ports["rtmp"])),
         socket.create_connection(("127.0.0.1", node.ports["http"])),
     ):
@@ -43,22 +44,24 @@ def test_early_players_and_silent_peers_do_not_hold_the_node_back(tmp_path: Path
         assert early.status in (404, 503)
 
 
-def test_a_viewer_that_does_not_read_does_not_hold_the_node_back(tmp_path: Path) -> None:
+def test_viewers_that_do_not_read_or_do_not_answer_do_not_hold_the_node_back(tmp_path: Path) -> None:
     options = ("--bitrate", "40000000")
     with (
         running_node(tmp_path, "--open") as node,
         DemoProcess(node.publish_url("live"), tmp_path / "demo.log", options=options),
         RawViewer(node.flv("live")) as witness,
+        RawViewer(node.flv("live", "ws"), answers_close=False) as rude,
         socket.socket() as stalled,
     ):
         witness.wait_for_more(10)
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stalled.connect(("127.0.0.1", node.ports["http"]))
         stalled.sendall(b"GET /live/live.flv HTTP/1.1\r\nHost: node\r\n\r\n")
-        eventually(lambda: node.metric("streamer_flv_joins_total") == 2, "the stalled viewer has joined")
-        witness.wait_for_more(60)
+        eventually(lambda: node.metric("streamer_flv_joins_total") == 3, "the stalled viewer has joined")
+        witness.wait_for_more(30)
         assert node.stop() < BOUND_S
         assert witness.wait_for_end() == "clean"
+        assert rude.close_code == 4001
 
 
 def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ class RawViewer:
     """Watches from a thread until the server ends it or `close` is called.
 
     `status` and `headers` are the response's; `ended` is None while it runs, then "clean" (the last chunk came),
-    "cut", or "closed" (by ourselves). `close_code` is the WebSocket's.
+    "cut", or "closed" (by ourselves). `close_code` is the WebSocket's; a peer that does not answer it is a rude one.
     """
 
-    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None, answers_close: bool = True) -> None:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.ended: str | None = None
@@ -46,6 +46,7 @@ class RawViewer:
         self.asked_at = time.monotonic()
         self.arrivals: list[tuple[float, int]] = []
         self._data = bytearray()
+        self._answers_close = answers_close
         self._is_closing = False
         self._url = url
         self._sock = connect(url, tls)
@@ -135,6 +136,8 @@ class RawViewer:
             while (frame := parser.next_event()) is not None:
                 if frame.opcode == CLOSE:
                     self.close_code = parse_close(frame.payload)[0]
+                    if self._answers_close:
+                        self._sock.sendall(encode_masked_frame(frame.payload, CLOSE, os.urandom(4)))
                     return "clean"
                 if frame.opcode in (BINARY, CONTINUATION):
                     self._take(frame.payload)
