@@ -92,15 +92,15 @@ def prelude(
     """Everything before the first media tag: header, `onMetaData`, `onTimeline`, sequence headers.
 
     `base_ms` is the unwrapped time of the first media tag that follows. The header promises only tracks that exist.
+    `onMetaData` is at time 0 for whoever joins: at any other time FFmpeg takes it for the text of a subtitle.
     """
-    wrapped = base_ms % FLV_WRAP_MS
     timeline: dict[str, AmfValue] = {"epoch": epoch, "base_ms": float(base_ms)}
     metadata = _metadata(video, audio, frame_rate) | timeline
     return b"".join(
         [
             encode_header(audio is not None, video is not None),
-            encode_tag_parts(SCRIPT, wrapped, encode_script("onMetaData", metadata)),
-            encode_tag_parts(SCRIPT, wrapped, encode_script("onTimeline", timeline)),
+            encode_tag_parts(SCRIPT, 0, encode_script("onMetaData", metadata)),
+            encode_tag_parts(SCRIPT, base_ms % FLV_WRAP_MS, encode_script("onTimeline", timeline)),
             *(config_tag(track, base_ms, options) for track in (video, audio) if track is not None),
         ]
     )

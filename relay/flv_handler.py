@@ -29,6 +29,8 @@ HEAD_FLUSH_TIMEOUT = 10.0
 """Seconds a peer has to take the response's head."""
 HEAD_FLUSH_POLL = 0.01
 """Seconds between looks at a head that the socket did not take at once, which is rare."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds a WebSocket peer has to answer our close: it must not hold back a node that stops."""
 RETRY_AFTER = 5
 """Seconds after which a player may ask again for a room that is not live."""
 MAX_CLIENT_MESSAGE = 4096
@@ -83,6 +85,7 @@ class FlvRelay:
         self._count = 0
         self._bytes_sent = 0
         self._is_closing = False
+        self._all_gone = asyncio.Event()
 
     @property
     def viewer_count(self) -> int:
@@ -100,8 +103,13 @@ class FlvRelay:
     def close(self) -> None:
         """The node goes away: every viewer is told so."""
         self._is_closing = True
+        self._note_empty()
         for packager in tuple(self._packagers.values()):
             packager.end(SHUTDOWN)
+
+    async def drained(self) -> None:
+        """After `close`, wait until the last viewer has gone. It takes a few seconds at most."""
+        await self._all_gone.wait()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """GET, as HTTP or as a WebSocket. A player that is early waits with the response's head held back."""
@@ -116,7 +124,11 @@ class FlvRelay:
                 return wish
             # One coroutine fewer on the way to a viewer is 0.3 KB less for each, so nothing stands between.
             socket = web.WebSocketResponse(
-                autoping=False, autoclose=False, compress=False, max_msg_size=MAX_CLIENT_MESSAGE
+                timeout=CLOSE_TIMEOUT,
+                autoping=False,
+                autoclose=False,
+                compress=False,
+                max_msg_size=MAX_CLIENT_MESSAGE,
             )
             if socket.can_prepare(request).ok:
                 return await self._serve_websocket(wish, socket)
@@ -124,6 +136,7 @@ class FlvRelay:
             return await self._serve_http(wish)
         finally:
             self._count -= 1
+            self._note_empty()
 
     async def _admit(self, request: web.Request, room: str) -> _Wish | web.Response:
         """What the request asks for, once its stream is live; or the answer that ends it."""
@@ -216,6 +229,10 @@ class FlvRelay:
             "room=%s conn=%d peer=%s viewer closed: %s, %.1f s, %d bytes, %d skips",
             *(stream_key, number, viewer.peer, reason, seconds, viewer.bytes_sent, viewer.skips),
         )
+
+    def _note_empty(self) -> None:
+        if self._is_closing and not self._count:
+            self._all_gone.set()
 
     def _packager(self, wish: _Wish) -> FlvPackager:
         """The one that makes these bytes already, else a new one."""

@@ -118,8 +118,9 @@ class HttpSite:
 
     def __init__(self, app: web.Application, settings: HttpSettings) -> None:
         self._settings = settings
+        # aiohttp waits twice: for the handlers as they are, and again once it has taken their requests away.
         self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=settings.shutdown_timeout_s, handler_cancellation=True
+            app, access_log=None, shutdown_timeout=settings.shutdown_timeout_s / 2, handler_cancellation=True
         )
         self._listeners: list[asyncio.Server] = []
         self._guard: ConnectionGuard | None = None

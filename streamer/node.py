@@ -9,7 +9,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -104,6 +104,7 @@ class Node:
                 self._stop()
                 for task in tasks:
                     task.cancel()
+            await self._drain()
         _log.info("closed: stopped")
 
     async def _open(self, stack: AsyncExitStack, tls: TlsFiles | None) -> Bound:
@@ -137,6 +138,12 @@ class Node:
         self.flv.close()
         self.rtmp.close()
         self.hub.close()
+
+    async def _drain(self) -> None:
+        """Viewers take their leave first: aiohttp does not hear what its peers answer once it closes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.http.shutdown_timeout_s):
+                await self.flv.drained()
 
     async def _expire(self) -> None:
         while True:
