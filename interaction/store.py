@@ -1,0 +1,228 @@
+"""The connection to Redis or Valkey: scripts by hash, many calls in one round trip, and one blocking read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import exceptions as redis_errors
+from redis.asyncio import Redis, RedisCluster
+
+from interaction.refusal import UNAVAILABLE, Refused
+from interaction.script import Script
+from interaction.store_url import connect
+
+__all__ = ["Entries", "Store", "StoreError", "Unreachable", "entries_of"]
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 256
+"""Calls in one round trip. The server stalls for all of them: 256 scripts take it about 5 ms."""
+MAX_WAITING = 20_000
+"""Calls that wait. At 5,000 a second that is four seconds, longer than anybody should wait."""
+RETRY_PAUSE_S = 0.05
+WAIT_MS = 50
+"""How long `WAIT` waits for replicas (after a write whose loss would matter)."""
+
+Argument = str | bytes | int | float
+Entries = list[tuple[str, dict[bytes, bytes]]]
+"""Stream entries: id and fields."""
+
+PASSING = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.BusyLoadingError,
+    redis_errors.ReadOnlyError,
+    redis_errors.MasterDownError,
+    redis_errors.ClusterDownError,
+    redis_errors.ClusterError,
+    redis_errors.TryAgainError,
+    OSError,
+)
+"""Failures of a server that is away, loading, or no longer the master."""
+
+
+class StoreError(Exception):
+    """The store refused a call: a bug of ours, or a server that is too old."""
+
+
+class Unreachable(Refused):
+    """No answer in time. Whether the call took effect is not known; repeating it is safe."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(UNAVAILABLE, detail)
+
+
+@dataclass(slots=True)
+class _Call:
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[Argument]
+    replicas: int
+    answer: asyncio.Future[Any]
+    deadline: float
+    tries: int = field(default=0)
+
+    def command(self, by_hash: bool) -> tuple[Argument, ...]:
+        head = ("EVALSHA", self.script.sha) if by_hash else ("EVAL", self.script.source)
+        return (*head, len(self.keys), *self.keys, *self.arguments)
+
+
+class Store:
+    """One node's connection to the store. `run()` must be running for `call()` to be answered.
+
+    Calls that are made while others are under way go out together in the next round trip, so that a server that
+    writes its log to the disk before it answers does so once for all of them.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 2.0, retry_s: float = 5.0) -> None:
+        self.url = url
+        self.clustered = url.startswith(("redis+cluster://", "rediss+cluster://"))
+        self.timeout_s = timeout_s
+        self.calls = 0
+        self.round_trips = 0
+        self.failures = 0
+        self._retry_s = retry_s
+        self._client: Redis | RedisCluster | None = None
+        self._waiting: deque[_Call] = deque()
+        self._wake = asyncio.Event()
+
+    @property
+    def client(self) -> Redis | RedisCluster:
+        """The client of redis-py, for plain commands."""
+        if self._client is None:
+            self._client = connect(self.url, timeout_s=self.timeout_s)
+        return self._client
+
+    async def run(self) -> None:
+        """Send what waits, until cancelled."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    await self._round_trip(self._take())
+        finally:
+            self._fail_waiting()
+            if self._client is not None:
+                client, self._client = self._client, None
+                await client.aclose()
+
+    async def call(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = (), *, replicas: int = 0
+    ) -> Any:
+        """Run `script`, which must be idempotent, and answer what it answers.
+
+        All `keys` share one hash tag. With `replicas`, `WAIT` follows on the same connection (not on a cluster's).
+        Raises Unreachable when there is no answer in time, StoreError when the server refuses.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise Unreachable(f"{len(self._waiting)} calls are waiting for the store")
+        loop = asyncio.get_running_loop()
+        call = _Call(script, keys, arguments, replicas, loop.create_future(), loop.time() + self._retry_s)
+        self._waiting.append(call)
+        self._wake.set()
+        return await call.answer
+
+    async def execute(self, *command: Argument) -> Any:
+        """One plain command. Raises Unreachable or StoreError."""
+        try:
+            return await self.client.execute_command(*command)
+        except PASSING as exc:
+            raise Unreachable(f"{command[0]!s}: {type(exc).__name__}") from exc
+        except redis_errors.RedisError as exc:
+            raise StoreError(f"{command[0]!s}: {exc}") from exc
+
+    async def read(self, positions: Mapping[str, str], *, block_ms: int, count: int) -> dict[str, Entries]:
+        """One XREAD of all streams after the given ids. Raises Unreachable or StoreError.
+
+        On a cluster the streams must share a hash tag.
+        """
+        streams = (*positions.keys(), *positions.values())
+        found = await self.execute("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams)
+        return _streams(found)
+
+    def _take(self) -> list[_Call]:
+        calls: list[_Call] = []
+        while self._waiting and len(calls) < MAX_BATCH:
+            call = self._waiting.popleft()
+            if not call.answer.done():  # whoever asked may have gone
+                calls.append(call)
+        return calls
+
+    async def _round_trip(self, calls: list[_Call]) -> None:
+        if not calls:
+            return
+        self.round_trips += 1
+        self.calls += len(calls)
+        answers = await self._send(calls, by_hash=True)
+        unknown = [
+            call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, redis_errors.NoScriptError)
+        ]
+        again = dict(zip(map(id, unknown), await self._send(unknown, by_hash=False), strict=True)) if unknown else {}
+        passing = 0
+        for call, answer in zip(calls, answers, strict=True):
+            passing += self._settle(call, again.get(id(call), answer))
+        if passing:
+            await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _send(self, calls: list[_Call], *, by_hash: bool) -> list[Any]:
+        if self.clustered:
+            sent = (self.client.execute_command(*call.command(by_hash)) for call in calls)
+            return list(await asyncio.gather(*sent, return_exceptions=True))
+        try:
+            async with self.client.pipeline(transaction=False) as pipeline:
+                for call in calls:
+                    pipeline.execute_command(*call.command(by_hash))
+                replicas = max(call.replicas for call in calls)
+                if replicas:
+                    pipeline.execute_command("WAIT", replicas, WAIT_MS)
+                return list(await pipeline.execute(raise_on_error=False))[: len(calls)]
+        except (*PASSING, redis_errors.RedisError) as exc:
+            return [exc] * len(calls)
+
+    def _settle(self, call: _Call, answer: Any) -> bool:
+        """Answer the asker, or queue the call again. True if the server was away."""
+        if call.answer.done():
+            return False
+        if isinstance(answer, PASSING):
+            call.tries += 1
+            self.failures += 1
+            if asyncio.get_running_loop().time() < call.deadline:
+                self._waiting.append(call)
+            else:
+                call.answer.set_exception(Unreachable(f"{call.script.name}: {type(answer).__name__}"))
+            return True
+        if isinstance(answer, redis_errors.RedisError):
+            call.answer.set_exception(StoreError(f"{call.script.name}: {answer}"))
+        elif isinstance(answer, BaseException):
+            call.answer.set_exception(answer)
+        else:
+            call.answer.set_result(answer)
+        return False
+
+    def _fail_waiting(self) -> None:
+        while self._waiting:
+            call = self._waiting.popleft()
+            if not call.answer.done():
+                call.answer.set_exception(Unreachable("the node is going away"))
+
+
+def _streams(found: Any) -> dict[str, Entries]:
+    if not found:
+        return {}
+    pairs = found.items() if isinstance(found, dict) else found
+    return {name.decode(): entries_of(rows) for name, rows in pairs}
+
+
+def entries_of(rows: Any) -> Entries:
+    """Stream entries as redis-py or a script gives them: with fields as a map or as a flat list."""
+    entries: Entries = []
+    for position, fields in rows:
+        flat = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+        entries.append((position.decode(), flat))
+    return entries
