@@ -38,6 +38,8 @@ LIKES_INTERVAL_MS = 500
 PRESENCE_INTERVAL_MS = 2_000
 PRESENCE_SILENT_MS = 15_000
 PAGE = 500
+AMBIENT_MIX = 4
+"""Totals travel among the danmaku; so many entries are read for each danmaku that is wanted."""
 
 
 def fresh_log() -> str:
@@ -155,7 +157,7 @@ class Broker:
             MAX_STATE_KEYS,
             self.room_kept_ms,
         )
-        names = (keys.commerce, keys.ambient, keys.state, keys.log, keys.id(event.id))
+        names = (keys.commerce, keys.ambient, keys.state, keys.log, keys.id(f"{event.sender or ''}/{event.id}"))
         replicas = self._replicas if event.lane is Lane.COMMERCE else 0
         status, log, position, at_ms = await self.store.call(
             load_script("publish"), names, arguments, replicas=replicas
@@ -170,18 +172,20 @@ class Broker:
         keys = RoomKeys(room)
         names = (keys.commerce, keys.ambient, keys.state, keys.log)
         answer = await self.store.call(
-            load_script("open"), names, (fresh_log(), COMMERCE_TAIL, recent, self.room_kept_ms)
+            load_script("open"), names, (fresh_log(), COMMERCE_TAIL, recent * AMBIENT_MIX, self.room_kept_ms)
         )
         log, seq, now_ms, flat, commerce_rows, ambient_rows, ambient = answer
         named = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
         commerce = self.records(entries_of(reversed(commerce_rows)), Lane.COMMERCE)
+        ambient_records = self.records(entries_of(reversed(ambient_rows)), Lane.AMBIENT)
+        danmaku = [record for record in ambient_records if record.event.kind == "danmaku"]
         last_id = commerce[-1].event.id if commerce else None
         return Opened(
             Position(log.decode(), seq, last_id, ambient.decode()),
             now_ms,
-            {name: self._state(value) for name, value in named.items() if not name.startswith("#")},
+            {name: self._state(name, value) for name, value in named.items() if not name.startswith("#")},
             commerce,
-            self.records(entries_of(reversed(ambient_rows)), Lane.AMBIENT)[-recent:] if recent else (),
+            danmaku[-recent:] if recent else (),
             {
                 name[1:-5]: int(value)
                 for name, value in named.items()
@@ -239,9 +243,11 @@ class Broker:
                 self.corrupt += 1
         return found
 
-    def _state(self, packed: bytes) -> tuple[Record, ...]:
+    def _state(self, name: str, packed: bytes) -> tuple[Record, ...]:
         rows = msgpack.unpackb(packed, raw=True)
-        entries = [(f"{seq}-0", {b"e": data, b"a": str(at_ms).encode()}) for seq, _, _, at_ms, data in rows]
+        entries = [
+            (f"{seq}-0", {b"e": data, b"a": b"%d" % at_ms, b"s": name.encode()}) for seq, _, _, at_ms, data in rows
+        ]
         return tuple(self.records(entries, Lane.COMMERCE))
 
 
@@ -251,4 +257,5 @@ def _record(position: str, fields: Mapping[bytes, bytes], lane: Lane) -> Record:
         name = fields[b"n"].decode()
         event = Event(f"{name}-{position}", None, None, None, name, lane, None, None, {"total": int(fields[b"v"])})
         return Record(event, position, at_ms)
-    return unpack_event(fields[b"e"], lane, position=position, at_ms=at_ms)
+    state_key = fields.get(b"s", b"").decode() or None
+    return unpack_event(fields[b"e"], lane, position=position, at_ms=at_ms, state_key=state_key)

@@ -23,12 +23,14 @@ class RecordError(Exception):
 @dataclass(frozen=True, slots=True)
 class Record:
     """A stored event. `position` is its entry's id in its lane's stream, `at_ms` the store's wall clock when it was
-    taken, `bound_ms` how exactly its `t` is known where a host's delay went into it, else None."""
+    taken, `bound_ms` how exactly its `t` is known where a host's delay went into it, else None.
+    `state_key` names the state that it replaces."""
 
     event: Event
     position: str
     at_ms: int
     bound_ms: int | None = None
+    state_key: str | None = None
 
 
 def pack_event(event: Event, bound_ms: int | None) -> bytes:
@@ -37,7 +39,7 @@ def pack_event(event: Event, bound_ms: int | None) -> bytes:
     return bytes(msgpack.packb(row, use_bin_type=True))
 
 
-def unpack_event(data: bytes, lane: Lane, *, position: str, at_ms: int) -> Record:
+def unpack_event(data: bytes, lane: Lane, *, position: str, at_ms: int, state_key: str | None = None) -> Record:
     """Raises RecordError."""
     try:
         row = msgpack.unpackb(data, raw=False)
@@ -49,7 +51,7 @@ def unpack_event(data: bytes, lane: Lane, *, position: str, at_ms: int) -> Recor
     seq = int(position.partition("-")[0]) if lane is Lane.COMMERCE else None
     media_time = None if t is None else Ticks(t)
     event = Event(id_, epoch, media_time, seq, kind, lane, ttl, sender, body)
-    return Record(event, position, at_ms, bound_ms)
+    return Record(event, position, at_ms, bound_ms, state_key)
 
 
 def to_client(record: Record) -> Mapping[str, Any]:

@@ -20,7 +20,9 @@ __all__ = [
     "RECONNECT",
     "SHUTDOWN",
     "STOPPED",
+    "TOKEN_REFUSED",
     "TOO_SLOW",
+    "UNAVAILABLE",
     "VANISHED",
     "Reason",
 ]
@@ -50,8 +52,10 @@ TOO_SLOW = Reason(4008, "too slow", "the connection cannot carry the stream")
 FULL = Reason(4009, "full", "a limit of this server is reached")
 RECONNECT = Reason(4010, "reconnect", "the stream's tracks have changed: connect again")
 CODEC_CHANGED = Reason(4011, "codec changed", "the stream's codec has changed: connect again")
+UNAVAILABLE = Reason(4012, "unavailable", "the store of events does not answer: connect again later")
 DISPLACED = Reason(4100, "displaced", "another publisher took over")
 KEY_REFUSED = Reason(4101, "key refused", "the key is not valid for this room")
 PROTOCOL = Reason(4102, "protocol", "the peer broke the protocol")
 STOPPED = Reason(4103, "stopped", "an operator stopped it")
 NOT_FOUND = Reason(4104, "not found", "there is no such room")
+TOKEN_REFUSED = Reason(4105, "token refused", "the token is not valid for this room, or has expired")

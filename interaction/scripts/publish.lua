@@ -48,12 +48,12 @@ if ARGV[1] == 'commerce' then
     kept[#kept + 1] = {seq, ARGV[5], ARGV[6], now, ARGV[3]}
     redis.call('HSET', KEYS[3], ARGV[4], cmsgpack.pack(kept))
   end
-  redis.call('XADD', KEYS[1], position .. '-0', 'i', ARGV[2], 'e', ARGV[3], 'a', now)
+  redis.call('XADD', KEYS[1], position .. '-0', 'i', ARGV[2], 'e', ARGV[3], 'a', now, 's', ARGV[4])
   redis.call('HSET', KEYS[4], 'seq', seq)
   local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', TRIMMED_AT_ONCE)
   local keep = nil
   for i = 1, #oldest do
-    -- fields are in the order written: i, e, a
+    -- fields are in the order written: i, e, a, s
     if tonumber(oldest[i][2][6]) >= now - tonumber(ARGV[9]) then break end
     keep = i
   end

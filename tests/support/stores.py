@@ -1,4 +1,4 @@
-"""Real stores for tests: the embedded Valkey, Debian's Redis alone, behind three Sentinels, and as a cluster of three."""
+"""Real stores for tests: the embedded Valkey, Debian's Redis alone, behind Sentinels, and as a cluster of three."""
 
 from __future__ import annotations
 

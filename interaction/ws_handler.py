@@ -1,0 +1,128 @@
+"""A room's WebSocket: join, hello, then commands one way and ticks the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import WSMsgType, web
+
+from interaction.framing import JSON_WS, MSGPACK_WS
+from interaction.packing import Format, unpack_map
+from interaction.refusal import JOIN_FIRST, TOKEN, UNAVAILABLE, Refused
+from interaction.room import Room
+from interaction.session import Session, known_position
+from interaction.tokens import Identity
+from interaction.viewer import Outlet, Viewer
+from media.reasons import FULL, IDLE, NOT_FOUND, PROTOCOL, TOKEN_REFUSED, Reason
+from media.reasons import UNAVAILABLE as STORE_AWAY
+from wire.websocket import encode_pong
+
+if TYPE_CHECKING:
+    from interaction.gateway import Gateway
+
+__all__ = ["serve_socket"]
+
+CLOSED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+REASONS = {TOKEN: TOKEN_REFUSED, UNAVAILABLE: STORE_AWAY}
+"""Close codes for a refused join; any other refusal is a breach of protocol."""
+
+
+async def serve_socket(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """One connection, from its handshake to its end."""
+    # No compression: a frame is made once for everybody. Pings are ours, pongs are signs of life.
+    socket = web.WebSocketResponse(
+        protocols=(Format.MSGPACK.value, Format.JSON.value),
+        autoping=False,
+        compress=False,
+        max_msg_size=gateway.settings.max_message_bytes,
+    )
+    await socket.prepare(request)
+    transport = request.transport
+    if transport is None:
+        return socket
+    framing = MSGPACK_WS if socket.ws_protocol == Format.MSGPACK.value else JSON_WS
+    viewer = Viewer(transport, framing, Identity(""), address=gateway.peer(request), now=gateway.clock.now())
+    room = await _join(gateway, request.match_info["room"], socket, viewer)
+    if room is None:
+        return socket
+    session = Session(room, viewer, gateway.rooms, gateway.intake, gateway.clock, gateway.commands)
+    try:
+        await _converse(session, socket, transport)
+    finally:
+        room.leave(viewer)
+    return socket
+
+
+async def _join(gateway: Gateway, name: str, socket: web.WebSocketResponse, viewer: Viewer) -> Room | None:
+    """The first message: who it is, and what it has seen. None if the connection was closed instead."""
+    if not gateway.exists(name):
+        viewer.close(NOT_FOUND)
+        return None
+    try:
+        message = await _first(gateway, socket, viewer)
+        if message is None:
+            return None
+        viewer.identity = gateway.identify(message.get("token"), room=name)
+        room = await gateway.rooms.enter(name)
+        if len(room.viewers) >= gateway.settings.max_connections:
+            viewer.close(FULL)
+            return None
+        await _hello(gateway, room, viewer, message.get("since"))
+    except Refused as refused:
+        viewer.send({"type": "error", **refused.to_client()})
+        viewer.close(_reason(refused))
+        return None
+    return room
+
+
+async def _first(gateway: Gateway, socket: web.WebSocketResponse, viewer: Viewer) -> Mapping[str, Any] | None:
+    try:
+        received = await asyncio.wait_for(socket.receive(), gateway.settings.join_timeout_s)
+    except TimeoutError:
+        viewer.close(IDLE)
+        return None
+    if received.type in CLOSED:
+        return None
+    if received.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+        raise Refused(JOIN_FIRST)
+    message = unpack_map(received.data, viewer.framing.form, limit=gateway.settings.max_message_bytes)
+    if message.get("type") != "join":
+        raise Refused(JOIN_FIRST, f"the first message is {str(message.get('type'))[:64]!r}, not 'join'")
+    return message
+
+
+async def _hello(gateway: Gateway, room: Room, viewer: Viewer, since: Any) -> None:
+    """Tell where the room is, and from then on all that happens, with nothing in between."""
+    known = known_position(since)
+    missed = None if known is None else await gateway.rooms.missed(room, known)
+    # Nothing may be awaited from here on. What came while the store was asked is told by the memory.
+    if missed is not None:
+        told = known.seq + len(missed) if known is not None else 0
+        missed = [*missed, *(record for record in room.history.commerce if (record.event.seq or 0) > told)]
+    beginning = room.beginning() if missed is None else room.continuation(missed)
+    viewer.send({**gateway.greeting(room, viewer.identity), **beginning})
+    room.enter(viewer)
+
+
+async def _converse(session: Session, socket: web.WebSocketResponse, transport: Outlet) -> None:
+    viewer = session.viewer
+    handlers: Mapping[WSMsgType, Callable[[Any], None]] = {
+        WSMsgType.PING: lambda data: transport.write(encode_pong(bytes(data))),
+        WSMsgType.PONG: lambda data: None,
+    }
+    while viewer.closed is None:
+        received = await socket.receive()
+        if received.type in CLOSED:
+            return
+        viewer.heard_at = session.clock.now()
+        control = handlers.get(received.type)
+        if control is not None:
+            control(received.data)
+        else:
+            await session.receive(received.data)
+
+
+def _reason(refused: Refused) -> Reason:
+    return REASONS.get(refused.refusal, PROTOCOL)
