@@ -46,7 +46,7 @@ def _sse(message: Mapping[str, Any]) -> bytes:
 
 def _sse_close(reason: Reason) -> bytes:
     bye = {"type": "close", "code": reason.code, "name": reason.name, "may_retry": reason.may_retry}
-    return _sse(bye) + b"0\r\n\r\n"
+    return _sse(bye)
 
 
 MSGPACK_WS = Framing(

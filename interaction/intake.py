@@ -76,11 +76,12 @@ class Intake:
         if identity.role is Role.VIEWER and room.is_muted(sender):
             raise Refused(MUTED)
         body = kind.parse(message.get("body"), identity.role)
+        placed, event_id = self._place(room, identity, message), _event_id(message)
         if kind.name == "danmaku":
             room.flood.admit_words(sender, body["text"], now)
-            body.setdefault("name", identity.name) if identity.name else None
-        placed = self._place(room, identity, message)
-        event = Event(_event_id(message), placed.epoch, placed.t, None, kind.name, kind.lane, kind.ttl, sender, body)
+            if identity.name is not None:
+                body["name"] = identity.name
+        event = Event(event_id, placed.epoch, placed.t, None, kind.name, kind.lane, kind.ttl, sender, body)
         return event, placed.bound_ms
 
     def _place(self, room: Room, identity: Identity, message: Mapping[str, Any]) -> Placed:

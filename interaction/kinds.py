@@ -31,7 +31,7 @@ class Role(IntEnum):
     BACKEND = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Danmaku:
     text: str = line(200)
     color: int = integer(0, 0xFFFFFF, default=0xFFFFFF)
@@ -40,12 +40,12 @@ class Danmaku:
     name: str | None = line(40, default=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Like:
     count: int = integer(1, 50, default=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProductShow:
     product: str = identifier()
     title: str | None = line(120, default=None)
@@ -56,12 +56,12 @@ class ProductShow:
     stock: int | None = integer(0, MAX_STOCK, default=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProductHide:
     product: str | None = identifier(default=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Price:
     product: str = identifier()
     amount: int = integer(0, MAX_AMOUNT)
@@ -69,19 +69,19 @@ class Price:
     was: int | None = integer(0, MAX_AMOUNT, default=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stock:
     product: str = identifier()
     left: int = integer(0, MAX_STOCK)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     text: str = line(500)
     level: str = choice("info", "important", default="info")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gift:
     gift: str = identifier()
     count: int = integer(1, 10_000, default=1)
@@ -91,7 +91,7 @@ class Gift:
     currency: str | None = identifier(default=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mute:
     """`sender` is muted until the wall time `until_ms`; 0 ends it. `all` mutes every viewer."""
 
@@ -99,14 +99,14 @@ class Mute:
     until_ms: int = integer(0, 1 << 52)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Delete:
     """Take the event `event` off the screens."""
 
     event: str = identifier()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sync:
     mode: str = choice("frame", "wall", "frame+hold")
 

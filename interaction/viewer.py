@@ -25,8 +25,6 @@ class Outlet(Protocol):
 
     def is_closing(self) -> bool: ...
 
-    def close(self) -> None: ...
-
     def abort(self) -> None: ...
 
 
@@ -53,12 +51,11 @@ class Viewer:
             self.transport.write(self.framing.frame(message))
 
     def close(self, reason: Reason) -> None:
-        """Say why, and go. What the peer does not read within 5 s is thrown away. Idempotent."""
+        """Say why, and go: when the peer has answered, or at the latest after 5 s. Idempotent."""
         if self.closed is not None:
             return
         self.closed = reason
         if self.transport.is_closing():
             return
         self.transport.write(self.framing.close(reason))
-        self.transport.close()
         asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.transport.abort)

@@ -15,9 +15,9 @@ from interaction.room import Room
 from interaction.session import Session, known_position
 from interaction.tokens import Identity
 from interaction.viewer import Outlet, Viewer
-from media.reasons import FULL, IDLE, NOT_FOUND, PROTOCOL, TOKEN_REFUSED, Reason
-from media.reasons import UNAVAILABLE as STORE_AWAY
-from wire.websocket import encode_pong
+from media import reasons
+from media.reasons import Reason
+from wire.websocket import encode_close, encode_pong
 
 if TYPE_CHECKING:
     from interaction.gateway import Gateway
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["serve_socket"]
 
 CLOSED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
-REASONS = {TOKEN: TOKEN_REFUSED, UNAVAILABLE: STORE_AWAY}
+REASONS = {TOKEN: reasons.TOKEN_REFUSED, UNAVAILABLE: reasons.UNAVAILABLE}
 """Close codes for a refused join; any other refusal is a breach of protocol."""
 
 
@@ -35,6 +35,7 @@ async def serve_socket(gateway: Gateway, request: web.Request) -> web.StreamResp
     socket = web.WebSocketResponse(
         protocols=(Format.MSGPACK.value, Format.JSON.value),
         autoping=False,
+        autoclose=False,
         compress=False,
         max_msg_size=gateway.settings.max_message_bytes,
     )
@@ -45,20 +46,22 @@ async def serve_socket(gateway: Gateway, request: web.Request) -> web.StreamResp
     framing = MSGPACK_WS if socket.ws_protocol == Format.MSGPACK.value else JSON_WS
     viewer = Viewer(transport, framing, Identity(""), address=gateway.peer(request), now=gateway.clock.now())
     room = await _join(gateway, request.match_info["room"], socket, viewer)
-    if room is None:
-        return socket
-    session = Session(room, viewer, gateway.rooms, gateway.intake, gateway.clock, gateway.commands)
     try:
-        await _converse(session, socket, transport)
+        if room is not None:
+            session = Session(room, viewer, gateway.rooms, gateway.intake, gateway.clock, gateway.commands)
+            await _converse(session, socket, transport)
+        await _part(viewer, socket)
     finally:
-        room.leave(viewer)
+        if room is not None:
+            room.leave(viewer)
+        transport.close()
     return socket
 
 
 async def _join(gateway: Gateway, name: str, socket: web.WebSocketResponse, viewer: Viewer) -> Room | None:
     """The first message: who it is, and what it has seen. None if the connection was closed instead."""
     if not gateway.exists(name):
-        viewer.close(NOT_FOUND)
+        viewer.close(reasons.NOT_FOUND)
         return None
     try:
         message = await _first(gateway, socket, viewer)
@@ -67,7 +70,7 @@ async def _join(gateway: Gateway, name: str, socket: web.WebSocketResponse, view
         viewer.identity = gateway.identify(message.get("token"), room=name)
         room = await gateway.rooms.enter(name)
         if len(room.viewers) >= gateway.settings.max_connections:
-            viewer.close(FULL)
+            viewer.close(reasons.FULL)
             return None
         await _hello(gateway, room, viewer, message.get("since"))
     except Refused as refused:
@@ -81,9 +84,10 @@ async def _first(gateway: Gateway, socket: web.WebSocketResponse, viewer: Viewer
     try:
         received = await asyncio.wait_for(socket.receive(), gateway.settings.join_timeout_s)
     except TimeoutError:
-        viewer.close(IDLE)
+        viewer.close(reasons.IDLE)
         return None
     if received.type in CLOSED:
+        _heard_close(viewer)
         return None
     if received.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
         raise Refused(JOIN_FIRST)
@@ -115,6 +119,7 @@ async def _converse(session: Session, socket: web.WebSocketResponse, transport: 
     while viewer.closed is None:
         received = await socket.receive()
         if received.type in CLOSED:
+            _heard_close(viewer)
             return
         viewer.heard_at = session.clock.now()
         control = handlers.get(received.type)
@@ -124,5 +129,21 @@ async def _converse(session: Session, socket: web.WebSocketResponse, transport: 
             await session.receive(received.data)
 
 
+def _heard_close(viewer: Viewer) -> None:
+    """The peer went first: answer it (RFC 6455, 5.5.1), and wait for nothing."""
+    if viewer.closed is None:
+        viewer.closed = reasons.VANISHED
+        if not viewer.transport.is_closing():
+            viewer.transport.write(encode_close(1000))
+
+
+async def _part(viewer: Viewer, socket: web.WebSocketResponse) -> None:
+    """After our close frame: what else the peer had sent is read and ignored, up to its own close frame."""
+    if viewer.closed is reasons.VANISHED:
+        return
+    while (await socket.receive()).type not in CLOSED:
+        continue
+
+
 def _reason(refused: Refused) -> Reason:
-    return REASONS.get(refused.refusal, PROTOCOL)
+    return REASONS.get(refused.refusal, reasons.PROTOCOL)
