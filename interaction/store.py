@@ -6,14 +6,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from redis import exceptions as redis_errors
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 
 from interaction.refusal import UNAVAILABLE, Refused
 from interaction.script import Script
+from interaction.store_nodes import StoreNodes
 from interaction.store_url import connect
 
 __all__ = ["Entries", "Store", "StoreError", "Unreachable", "entries_of"]
@@ -40,6 +41,8 @@ PASSING = (
     redis_errors.MasterDownError,
     redis_errors.ClusterDownError,
     redis_errors.ClusterError,
+    redis_errors.AskError,
+    redis_errors.MovedError,
     redis_errors.TryAgainError,
     OSError,
 )
@@ -65,7 +68,6 @@ class _Call:
     replicas: int
     answer: asyncio.Future[Any]
     deadline: float
-    tries: int = field(default=0)
 
     def command(self, by_hash: bool) -> tuple[Argument, ...]:
         head = ("EVALSHA", self.script.sha) if by_hash else ("EVAL", self.script.source)
@@ -81,22 +83,25 @@ class Store:
 
     def __init__(self, url: str, *, timeout_s: float = 2.0, retry_s: float = 5.0) -> None:
         self.url = url
-        self.clustered = url.startswith(("redis+cluster://", "rediss+cluster://"))
         self.timeout_s = timeout_s
         self.calls = 0
         self.round_trips = 0
         self.failures = 0
         self._retry_s = retry_s
-        self._client: Redis | RedisCluster | None = None
+        self._nodes: StoreNodes | None = None
         self._waiting: deque[_Call] = deque()
         self._wake = asyncio.Event()
 
     @property
-    def client(self) -> Redis | RedisCluster:
-        """The client of redis-py, for plain commands."""
-        if self._client is None:
-            self._client = connect(self.url, timeout_s=self.timeout_s)
-        return self._client
+    def nodes(self) -> StoreNodes:
+        """The servers, by key."""
+        if self._nodes is None:
+            self._nodes = connect(self.url, timeout_s=self.timeout_s)
+        return self._nodes
+
+    @property
+    def clustered(self) -> bool:
+        return self.nodes.clustered
 
     async def run(self) -> None:
         """Send what waits, until cancelled."""
@@ -108,16 +113,16 @@ class Store:
                     await self._round_trip(self._take())
         finally:
             self._fail_waiting()
-            if self._client is not None:
-                client, self._client = self._client, None
-                await client.aclose()
+            if self._nodes is not None:
+                nodes, self._nodes = self._nodes, None
+                await nodes.aclose()
 
     async def call(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = (), *, replicas: int = 0
     ) -> Any:
         """Run `script`, which must be idempotent, and answer what it answers.
 
-        All `keys` share one hash tag. With `replicas`, `WAIT` follows on the same connection (not on a cluster's).
+        All `keys` share one hash tag. With `replicas`, `WAIT` follows on the same connection.
         Raises Unreachable when there is no answer in time, StoreError when the server refuses.
         """
         if len(self._waiting) >= MAX_WAITING:
@@ -129,13 +134,8 @@ class Store:
         return await call.answer
 
     async def execute(self, *command: Argument) -> Any:
-        """One plain command. Raises Unreachable or StoreError."""
-        try:
-            return await self.client.execute_command(*command)
-        except PASSING as exc:
-            raise Unreachable(f"{command[0]!s}: {type(exc).__name__}") from exc
-        except redis_errors.RedisError as exc:
-            raise StoreError(f"{command[0]!s}: {exc}") from exc
+        """One plain command whose second word is its key. Raises Unreachable or StoreError."""
+        return await self._execute(str(command[1]), command)
 
     async def read(self, positions: Mapping[str, str], *, block_ms: int, count: int) -> dict[str, Entries]:
         """One XREAD of all streams after the given ids. Raises Unreachable or StoreError.
@@ -143,7 +143,8 @@ class Store:
         On a cluster the streams must share a hash tag.
         """
         streams = (*positions.keys(), *positions.values())
-        found = await self.execute("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams)
+        command: tuple[Argument, ...] = ("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams)
+        found = await self._execute(next(iter(positions)), command)
         return _streams(found)
 
     def _take(self) -> list[_Call]:
@@ -170,27 +171,38 @@ class Store:
         if passing:
             await asyncio.sleep(RETRY_PAUSE_S)
 
-    async def _send(self, calls: list[_Call], *, by_hash: bool) -> list[Any]:
-        if self.clustered:
-            sent = (self.client.execute_command(*call.command(by_hash)) for call in calls)
-            return list(await asyncio.gather(*sent, return_exceptions=True))
+    async def _execute(self, key: str, command: Sequence[Argument]) -> Any:
         try:
-            async with self.client.pipeline(transaction=False) as pipeline:
-                for call in calls:
-                    pipeline.execute_command(*call.command(by_hash))
-                replicas = max(call.replicas for call in calls)
-                if replicas:
-                    pipeline.execute_command("WAIT", replicas, WAIT_MS)
-                return list(await pipeline.execute(raise_on_error=False))[: len(calls)]
-        except (*PASSING, redis_errors.RedisError) as exc:
-            return [exc] * len(calls)
+            node = await self.nodes.node(key)
+            return await node.execute_command(*command)  # type: ignore[no-untyped-call]
+        except PASSING as exc:
+            self.nodes.doubt()
+            raise Unreachable(f"{command[0]!s}: {type(exc).__name__}") from exc
+        except redis_errors.RedisError as exc:
+            raise StoreError(f"{command[0]!s}: {exc}") from exc
+
+    async def _send(self, calls: list[_Call], *, by_hash: bool) -> list[Any]:
+        """The answers, in order; failures are among them."""
+        answers: dict[int, Any] = {}
+        groups: dict[int, tuple[Redis, list[_Call]]] = {}
+        for call in calls:
+            try:
+                node = await self.nodes.node(call.keys[0])
+            except PASSING as exc:
+                answers[id(call)] = exc
+            else:
+                groups.setdefault(id(node), (node, []))[1].append(call)
+        sent = await asyncio.gather(*(_pipeline(node, group, by_hash=by_hash) for node, group in groups.values()))
+        for (_, group), found in zip(groups.values(), sent, strict=True):
+            answers.update(zip(map(id, group), found, strict=True))
+        return [answers[id(call)] for call in calls]
 
     def _settle(self, call: _Call, answer: Any) -> bool:
         """Answer the asker, or queue the call again. True if the server was away."""
         if call.answer.done():
             return False
         if isinstance(answer, PASSING):
-            call.tries += 1
+            self.nodes.doubt()
             self.failures += 1
             if asyncio.get_running_loop().time() < call.deadline:
                 self._waiting.append(call)
@@ -210,6 +222,20 @@ class Store:
             call = self._waiting.popleft()
             if not call.answer.done():
                 call.answer.set_exception(Unreachable("the node is going away"))
+
+
+async def _pipeline(node: Redis, calls: list[_Call], *, by_hash: bool) -> list[Any]:
+    """All calls in one round trip to one server; `WAIT` last, where a call wants replicas."""
+    try:
+        async with node.pipeline(transaction=False) as pipeline:
+            for call in calls:
+                pipeline.execute_command(*call.command(by_hash))
+            replicas = max(call.replicas for call in calls)
+            if replicas:
+                pipeline.execute_command("WAIT", replicas, WAIT_MS)
+            return list(await pipeline.execute(raise_on_error=False))[: len(calls)]
+    except (*PASSING, redis_errors.RedisError) as exc:
+        return [exc] * len(calls)
 
 
 def _streams(found: Any) -> dict[str, Entries]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+
+from interaction.store_nodes import ClusterNodes, OneNode, StoreNodes
 
 __all__ = ["StoreUrlError", "connect"]
 
@@ -24,11 +25,11 @@ class StoreUrlError(ValueError):
     """The URL names no store that can be used."""
 
 
-def connect(url: str, *, timeout_s: float) -> Redis | RedisCluster:
-    """A client for `url`; nothing is sent yet. Raises StoreUrlError."""
+def connect(url: str, *, timeout_s: float) -> StoreNodes:
+    """Clients for `url`; nothing is sent yet. Raises StoreUrlError."""
     scheme = urlsplit(url).scheme
     if scheme in ("redis", "rediss", "unix"):
-        return Redis.from_url(url, max_connections=MAX_CONNECTIONS, **_options(timeout_s))
+        return OneNode(Redis.from_url(url, max_connections=MAX_CONNECTIONS, **_options(timeout_s)))
     if scheme in ("redis+sentinel", "rediss+sentinel"):
         return _sentinel(url, timeout_s)
     if scheme in ("redis+cluster", "rediss+cluster"):
@@ -48,7 +49,7 @@ def _options(timeout_s: float) -> dict[str, Any]:
     }
 
 
-def _sentinel(url: str, timeout_s: float) -> Redis:
+def _sentinel(url: str, timeout_s: float) -> OneNode:
     parts = urlsplit(url)
     service, _, db = parts.path.strip("/").partition("/")
     if not service:
@@ -57,16 +58,17 @@ def _sentinel(url: str, timeout_s: float) -> Redis:
     asked = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "protocol": 2}
     sentinel = Sentinel(_addresses(url, SENTINEL_PORT), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(service, **options)
-    return client
+    return OneNode(client, sentinel.sentinels)
 
 
-def _cluster(url: str, timeout_s: float) -> RedisCluster:
-    nodes = [ClusterNode(host, port) for host, port in _addresses(url, DEFAULT_PORT)]
+def _cluster(url: str, timeout_s: float) -> ClusterNodes:
     options = _options(timeout_s) | _credentials(url) | {"ssl": urlsplit(url).scheme.startswith("rediss")}
-    # Losing one of the masters must not close the slots of the others.
-    return RedisCluster(
-        startup_nodes=nodes, require_full_coverage=False, max_connections=CLUSTER_CONNECTIONS, **options
-    )
+
+    def make(address: tuple[str, int]) -> Redis:
+        host, port = address
+        return Redis(host=host, port=port, max_connections=CLUSTER_CONNECTIONS, **options)
+
+    return ClusterNodes(_addresses(url, DEFAULT_PORT), make)
 
 
 def _addresses(url: str, port: int) -> list[tuple[str, int]]:

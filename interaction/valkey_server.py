@@ -160,6 +160,8 @@ async def _answers(socket: Path) -> bool:
         return False
     finally:
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -80,6 +80,8 @@ class RedisProcess:
             return await asyncio.wait_for(reader.read(65_536), 5)
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def answers(self) -> bool:
         try:
