@@ -244,10 +244,14 @@ class Broker:
         return found
 
     def _state(self, name: str, packed: bytes) -> tuple[Record, ...]:
-        rows = msgpack.unpackb(packed, raw=True)
-        entries = [
-            (f"{seq}-0", {b"e": data, b"a": b"%d" % at_ms, b"s": name.encode()}) for seq, _, _, at_ms, data in rows
-        ]
+        try:
+            rows = msgpack.unpackb(packed, raw=True)
+            entries = [
+                (f"{seq}-0", {b"e": data, b"a": b"%d" % at_ms, b"s": name.encode()}) for seq, _, _, at_ms, data in rows
+            ]
+        except (ValueError, TypeError, msgpack.UnpackException):
+            self.corrupt += 1
+            return ()
         return tuple(self.records(entries, Lane.COMMERCE))
 
 

@@ -48,6 +48,8 @@ def unpack_event(data: bytes, lane: Lane, *, position: str, at_ms: int, state_ke
     if not isinstance(row, list) or len(row) != FIELDS:
         raise RecordError(f"entry {position} is no record of {FIELDS} fields")
     id_, epoch, t, kind, ttl, sender, body, bound_ms = row
+    if not (isinstance(id_, str) and isinstance(kind, str) and isinstance(body, dict) and isinstance(t, int | None)):
+        raise RecordError(f"entry {position} has fields of the wrong types")
     seq = int(position.partition("-")[0]) if lane is Lane.COMMERCE else None
     media_time = None if t is None else Ticks(t)
     event = Event(id_, epoch, media_time, seq, kind, lane, ttl, sender, body)

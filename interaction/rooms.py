@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import re
 import secrets
@@ -17,13 +16,10 @@ from interaction.refusal import TOO_FAST_ROOM, UNAVAILABLE, Refused
 from interaction.room import ANCHOR_S, Room
 from interaction.script import load_script
 from interaction.settings import RoomSettings
-from interaction.store import StoreError
 from interaction.timelines import Clock, HostDelay, Timelines, remote_timeline
 from media.event import Lane
 
 __all__ = ["Rooms", "is_room_name"]
-
-log = logging.getLogger(__name__)
 
 ROOM_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """No braces: a room's name is the hash tag of its keys."""
@@ -107,7 +103,10 @@ class Rooms:
         return opened
 
     async def missed(self, room: Room, known: Position) -> list[Record] | None:
-        """The commerce events after `known`, from memory or the store; None if only a new beginning is honest."""
+        """The commerce events after `known`, from memory or the store; None if only a new beginning is honest.
+
+        Whoever tells them must not await anything between this and taking part in the room.
+        """
         found = room.history.since(known)
         if found is not None:
             return list(found)
@@ -116,8 +115,11 @@ class Rooms:
         limit = room.history.seq - known.seq
         after = f"{known.seq}-0"
         stored = [record async for record in self.broker.history(room.name, Lane.COMMERCE, after=after, limit=limit)]
+        # Nothing is awaited from here on: what came while the store was asked is told from memory.
         whole = [record.event.seq for record in stored] == list(range(known.seq + 1, known.seq + 1 + limit))
-        return stored if whole and room.history.log == known.log else None
+        if not whole or room.history.log != known.log:
+            return None
+        return [*stored, *(record for record in room.history.commerce if (record.event.seq or 0) > known.seq + limit)]
 
     async def set_host_delay(self, room: Room, delay: HostDelay) -> None:
         """Keep a host's delay, for all nodes. Raises Refused."""
@@ -130,9 +132,6 @@ class Rooms:
             opened = await self.broker.open(name, recent=self.settings.recent_danmaku)
         except Refused as refused:
             return refused
-        except StoreError as exc:
-            log.error("room %s cannot be opened: %s", name, exc)
-            return Refused(UNAVAILABLE)
         finally:
             del self._opening[name]
         room = Room(
@@ -174,9 +173,7 @@ class Rooms:
             try:
                 await step()
             except Refused:
-                continue
-            except StoreError as exc:
-                log.error("%s: %s", step.__name__, exc)
+                continue  # the store counts and logs its failures
 
     async def _open_local(self) -> None:
         """A room whose stream is here is read even without viewers: its events go into the stream."""
@@ -202,7 +199,10 @@ class Rooms:
             return
         store_ms, flat = answer
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        remote, room.delay = remote_timeline(fields, store_ms=store_ms, wall_s=self._clock.wall())
+        try:
+            remote, room.delay = remote_timeline(fields, store_ms=store_ms, wall_s=self._clock.wall())
+        except ValueError:  # somebody else wrote into the key
+            remote = None
         room.remote = None if local is not None else remote
 
     async def _counts(self) -> None:

@@ -26,6 +26,7 @@ MAX_BATCH = 256
 MAX_WAITING = 20_000
 """Calls that wait. At 5,000 a second that is four seconds, longer than anybody should wait."""
 RETRY_PAUSE_S = 0.05
+LOG_EVERY_S = 1.0
 WAIT_MS = 50
 """How long `WAIT` waits for replicas (after a write whose loss would matter)."""
 
@@ -49,8 +50,15 @@ PASSING = (
 """Failures of a server that is away, loading, or no longer the master."""
 
 
-class StoreError(Exception):
-    """The store refused a call: a bug of ours, or a server that is too old."""
+class StoreError(Refused):
+    """The store refused a call: its memory or disk is full, it is too old, or a bug of ours. `reason` is logged."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(UNAVAILABLE)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Unreachable(Refused):
@@ -87,6 +95,8 @@ class Store:
         self.calls = 0
         self.round_trips = 0
         self.failures = 0
+        self.refusals = 0
+        self._logged_at = float("-inf")
         self._retry_s = retry_s
         self._nodes: StoreNodes | None = None
         self._waiting: deque[_Call] = deque()
@@ -210,12 +220,20 @@ class Store:
                 call.answer.set_exception(Unreachable(f"{call.script.name}: {type(answer).__name__}"))
             return True
         if isinstance(answer, redis_errors.RedisError):
-            call.answer.set_exception(StoreError(f"{call.script.name}: {answer}"))
+            self._refused(call, answer)
         elif isinstance(answer, BaseException):
             call.answer.set_exception(answer)
         else:
             call.answer.set_result(answer)
         return False
+
+    def _refused(self, call: _Call, answer: redis_errors.RedisError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = now
+            log.error("the store refused %s: %s", call.script.name, answer)
+        self.refusals += 1
+        call.answer.set_exception(StoreError(f"{call.script.name}: {answer}"))
 
     def _fail_waiting(self) -> None:
         while self._waiting:

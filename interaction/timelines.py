@@ -79,12 +79,13 @@ def remote_timeline(
     fields: Mapping[bytes, bytes], *, store_ms: int, wall_s: float
 ) -> tuple[RemoteTimeline | None, HostDelay]:
     """Read `{room}:clock`: the timeline, None if it is not running, and the host's delay."""
-    delay = HostDelay(int(fields.get(b"host_delay", 0)), int(fields.get(b"bound", 0)))
-    if b"epoch" not in fields or store_ms - int(fields[b"at"]) > STALE_MS:
+    numbers = {name: int(fields.get(name, 0)) for name in (b"host_delay", b"bound", b"t", b"edge", b"at")}
+    delay = HostDelay(numbers[b"host_delay"], numbers[b"bound"])
+    if b"epoch" not in fields or store_ms - numbers[b"at"] > STALE_MS:
         return None, delay
-    t, edge = Ticks(int(fields[b"t"])), Ticks(int(fields[b"edge"]))
     offset_ms = store_ms - wall_s * 1000
-    return RemoteTimeline(fields[b"epoch"].decode(), t, edge, int(fields[b"at"]), offset_ms), delay
+    epoch, t, edge = fields[b"epoch"].decode(), Ticks(numbers[b"t"]), Ticks(numbers[b"edge"])
+    return RemoteTimeline(epoch, t, edge, numbers[b"at"], offset_ms), delay
 
 
 def anchor(timeline: RoomTimeline | None) -> dict[str, Any] | None:

@@ -101,10 +101,6 @@ async def _hello(gateway: Gateway, room: Room, viewer: Viewer, since: Any) -> No
     """Tell where the room is, and from then on all that happens, with nothing in between."""
     known = known_position(since)
     missed = None if known is None else await gateway.rooms.missed(room, known)
-    # Nothing may be awaited from here on. What came while the store was asked is told by the memory.
-    if missed is not None:
-        told = known.seq + len(missed) if known is not None else 0
-        missed = [*missed, *(record for record in room.history.commerce if (record.event.seq or 0) > told)]
     beginning = room.beginning() if missed is None else room.continuation(missed)
     viewer.send({**gateway.greeting(room, viewer.identity), **beginning})
     room.enter(viewer)
