@@ -44,6 +44,7 @@ class Load:
     size: int
     seconds: float
     storm: bool
+    commerce: float
     token: str | None
     pid: int | None
 
@@ -55,6 +56,7 @@ class Result:
     tally: Tally = field(default_factory=Tally)
     viewers: int = 0
     sent: int = 0
+    notices: int = 0
     seconds: float = 0.0
     connect_s: float = 0.0
     storm_s: float | None = None
@@ -63,10 +65,10 @@ class Result:
 
 
 def add_parser(subparsers: Any) -> None:
-    """The arguments of `bench chat`; the chosen function is `run`."""
+    """The arguments of `bench chat`; `command` is `run`."""
     parser = subparsers.add_parser("chat", help="rooms: viewers, danmaku, deliveries and delays", description=__doc__)
     _arguments(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,6 +105,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, default=200, help="characters of a danmaku, 40 to 200 (default %(default)s)"
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="how long (default %(default)s)")
+    parser.add_argument(
+        "--commerce", type=float, default=0.0, help="notices per second in all; --token must be a host's"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that the viewers are shared among")
     parser.add_argument("--token", help="the senders' token, if the server wants one")
     parser.add_argument("--pid", type=int, help="the server's process, if it runs here: for its CPU and memory")
@@ -125,6 +130,7 @@ def _share(args: argparse.Namespace, rooms: tuple[str, ...], worker: int) -> Loa
         size=max(40, min(args.size, 200)),
         seconds=args.seconds,
         storm=args.storm,
+        commerce=args.commerce / workers,
         token=args.token,
         pid=args.pid if worker == 0 else None,
     )
@@ -152,7 +158,7 @@ async def _load(load: Load) -> Result:
     if before is not None and after is not None:
         result.server_bytes = after - before
     begun = time.monotonic()
-    result.sent = await _speak(load, senders)
+    result.sent, result.notices = await asyncio.gather(_speak(load, senders), _notify(load, senders))
     result.seconds = time.monotonic() - begun
     if cpu is not None:
         result.server_cpu_s = (_cpu(load.pid) or 0.0) - cpu
@@ -202,6 +208,16 @@ async def _speak(load: Load, senders: list[ChatClient]) -> int:
     return sent
 
 
+async def _notify(load: Load, senders: list[ChatClient]) -> int:
+    """Commerce events at their times, by which every viewer notices what it misses."""
+    start, total = time.time(), int(load.commerce * load.seconds)
+    for number in range(total):
+        await asyncio.sleep(max(0.0, start + number / load.commerce - time.time()))
+        sender = senders[number % len(senders)]
+        sender.send({"type": "send", "kind": "notice", "body": {"text": f"notice {number}"}})
+    return total
+
+
 async def _storm(load: Load, tally: Tally, clients: list[ChatClient]) -> float:
     """Everybody goes at once and comes back with what they have seen. How long until the last has its hello."""
     known = [(client.log, client.seq) for client in clients]
@@ -240,6 +256,7 @@ def _report(results: list[Result], args: argparse.Namespace) -> dict[str, Any]:
         "viewers": viewers,
         "connect_s": round(max(result.connect_s for result in results), 2),
         "sent": sum(result.sent for result in results),
+        "commerce_sent": sum(result.notices for result in results),
         "acknowledged": tally.acks,
         "deliveries": tally.deliveries,
         "deliveries_per_s": round(deliveries),

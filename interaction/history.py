@@ -19,7 +19,7 @@ MAX_SUPERSEDED = 256
 """Superseded events kept per state key, as the script keeps them."""
 
 
-class Gap(Exception):  # noqa: N818 - it is no error: events were missed and are fetched
+class Gap(Exception):
     """A commerce event arrived whose `seq` is not the next."""
 
 

@@ -50,7 +50,7 @@ class Refusal:
         return f"{self.code} {self.name}"
 
 
-class Refused(Exception):  # noqa: N818 - it is raised as a sentence: raise Refused(MUTED)
+class Refused(Exception):
     """A message cannot be taken. `detail` carries the numbers and is fit for the sender's eyes."""
 
     def __init__(self, refusal: Refusal, detail: str = "") -> None:

@@ -1,4 +1,4 @@
-"""A node of rooms in a process of its own, for load tests: prints its port.
+"""A node of rooms in a process of its own, for load tests: prints its address and a host's token.
 
 python -m tests.support.rooms_node FOLDER [NAME=VALUE ...]     settings of RoomSettings
 """
@@ -27,7 +27,7 @@ def _settings(words: list[str]) -> RoomSettings:
 async def main() -> None:
     timelines = LocalTimelines(bench=RunningTimeline())
     async with node(Path(sys.argv[1]), settings=_settings(sys.argv[2:]), timelines=timelines) as here:
-        sys.stdout.write(f"{here.url}\n")
+        sys.stdout.write(f"{here.url} {here.token(valid_s=3600)}\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
 
