@@ -46,7 +46,8 @@ checks: dev
 # What cannot be set up is named here and skipped by the tests, so that the rest still runs.
 test-setup: dev
 	@$(MAKE) web || .ci/skipped "the pages and their tests: npm packages could not be installed"
-	@.ci/chromium || .ci/skipped "browser tests: there is no chromium, and installing it needs root and apt-get"
+	@.ci/debian chromium chromium || .ci/skipped "browser tests: there is no chromium, and installing it needs root and apt-get"
+	@.ci/debian redis-sentinel redis-server redis-sentinel || .ci/skipped "tests with Debian's Redis: it is not there, and installing it needs root and apt-get"
 
 lock: ## make the locks anew from pyproject.toml and requirements/*.in
 	@.ci/lock
