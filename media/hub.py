@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from media.clock import Clock
 from media.gop import GopLimits
+from media.histogram import Histogram
 from media.publisher import Publisher
 from media.reasons import DISPLACED, ENDED, FULL, SHUTDOWN, STOPPED, Reason
 from media.stream import Stream, StreamState
@@ -20,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 MAX_TAKEOVERS = 3
 """Take-overs allowed within the window; one more means that two encoders fight over a key."""
+MAX_BLOCKED = 10_000
+"""Blocks remembered; beyond it the one that ends first is forgotten."""
+DRAIN_RETRY = 5.0
+"""Seconds after which a publisher whom a node that stops has refused finds the next one."""
 TAKEOVER_WINDOW = 30.0
 """Seconds in which take-overs are counted, and for which newcomers are then refused."""
 
@@ -57,15 +62,24 @@ class _Entry:
 
 
 class Hub:
-    """Streams by key. `expire` must be called about once a second."""
+    """Streams by key. `expire` must be called about once a second.
+
+    `limits` may be replaced at any time; those of GOPs count for broadcasts that begin afterwards. `on_claim` is called
+    with each new writer before it writes. `publish_times` are the seconds from a claim to media that viewers can be
+    given.
+    """
 
     def __init__(self, clock: Clock, *, new_epoch: Callable[[], str], limits: HubLimits | None = None) -> None:
         self._clock = clock
         self._new_epoch = new_epoch
-        self._limits = limits or HubLimits()
+        self.limits = limits or HubLimits()
+        self.on_claim: Callable[[Publisher], None] = lambda publisher: None
+        self.publish_times = Histogram()
         self._entries: dict[str, _Entry] = {}
         self._waiters: dict[str, set[asyncio.Future[Stream]]] = {}
         self._waiting = 0
+        self._blocked: dict[str, float] = {}
+        self._is_draining = False
 
     @property
     def streams(self) -> Iterable[Stream]:
@@ -86,11 +100,13 @@ class Hub:
 
         `on_displaced` is called once if somebody else takes over. Raises ClaimRefused.
         """
+        self._check_welcome(key)
         entry = self._entries.get(key)
         if entry is None:
             entry = self._open(key, peer, on_displaced)
         else:
             self._continue(entry, peer, on_displaced)
+        self.on_claim(entry.publisher)
         return entry.publisher
 
     async def subscribe(self, key: str, wait: float) -> Stream:
@@ -98,15 +114,18 @@ class Hub:
         stream = self.get(key)
         if stream is not None and stream.is_ready:
             return stream
-        if self._waiting >= self._limits.max_waiting:
+        if self._is_draining:
+            raise NotLive(SHUTDOWN.text)
+        if self._waiting >= self.limits.max_waiting:
             raise NotLive(f"{self._waiting} viewers are waiting for streams already")
         return await self._wait_for(key, wait)
 
     def expire(self) -> None:
-        """End the streams whose publisher did not come back within the resume window."""
+        """End the streams whose publisher did not come back within the resume window, and blocks that are over."""
         now = self._clock.now()
+        self._blocked = {key: until for key, until in self._blocked.items() if until > now}
         for key, entry in list(self._entries.items()):
-            if not entry.publisher.is_active and now - entry.stream.state_since >= self._limits.resume_window:
+            if not entry.publisher.is_active and now - entry.stream.state_since >= self.limits.resume_window:
                 self.end(key, ENDED)
 
     def end(self, key: str, reason: Reason = STOPPED) -> bool:
@@ -119,19 +138,43 @@ class Hub:
         logger.info("broadcast %s ended: %s", entry.stream.epoch, reason.name, extra={"room": key})
         return True
 
-    def close(self) -> None:
-        """The node goes away: end everything."""
-        for key in list(self._entries):
-            self.end(key, SHUTDOWN)
+    def block(self, key: str, seconds: float) -> None:
+        """Refuse publishers of `key` for so long: an encoder that reconnects must not undo an end. 0 lifts it."""
+        self._blocked.pop(key, None)
+        if seconds > 0:
+            self._blocked[key] = self._clock.now() + seconds
+        while len(self._blocked) > MAX_BLOCKED:
+            del self._blocked[min(self._blocked, key=self._blocked.__getitem__)]
+
+    def blocked_for(self, key: str) -> float:
+        """Seconds for which publishers of `key` are still refused; 0.0 when they are not."""
+        return max(0.0, self._blocked.get(key, 0.0) - self._clock.now())
+
+    def drain(self) -> None:
+        """Take no new publisher and no new viewer from now on. What is live goes on."""
+        self._is_draining = True
         for future in [f for waiters in self._waiters.values() for f in waiters]:
             if not future.done():
-                future.set_exception(NotLive("the server is going away"))
+                future.set_exception(NotLive(SHUTDOWN.text))
+
+    def close(self) -> None:
+        """The node goes away: end everything."""
+        self.drain()
+        for key in list(self._entries):
+            self.end(key, SHUTDOWN)
+
+    def _check_welcome(self, key: str) -> None:
+        if self._is_draining:
+            raise ClaimRefused(SHUTDOWN, SHUTDOWN.text, DRAIN_RETRY)
+        blocked = self.blocked_for(key)
+        if blocked:
+            raise ClaimRefused(STOPPED, STOPPED.text, blocked)
 
     def _open(self, key: str, peer: str, on_displaced: Callable[[Reason], None]) -> _Entry:
-        if len(self._entries) >= self._limits.max_streams:
+        if len(self._entries) >= self.limits.max_streams:
             text = f"{len(self._entries)} streams are live, which is the limit"
-            raise ClaimRefused(FULL, text, self._limits.resume_window)
-        stream = Stream(key, self._new_epoch(), self._clock, self._limits.gop)
+            raise ClaimRefused(FULL, text, self.limits.resume_window)
+        stream = Stream(key, self._new_epoch(), self._clock, self.limits.gop)
         stream.on_settled = self._wake
         entry = _Entry(stream, Publisher(stream, self._clock, peer, on_displaced))
         self._entries[key] = entry
@@ -186,6 +229,9 @@ class Hub:
                 del self._waiters[key]
 
     def _wake(self, stream: Stream) -> None:
+        entry = self._entries.get(stream.key)
+        if entry is not None:
+            self.publish_times.observe(self._clock.now() - entry.publisher.since)
         for future in self._waiters.get(stream.key, ()):
             if not future.done():
                 future.set_result(stream)

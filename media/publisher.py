@@ -20,6 +20,8 @@ class Publisher:
         self.peer = peer
         self.is_active = True
         self.since = clock.now()
+        self.observe: Callable[[AccessUnit, float], None] | None = None
+        """Shown each unit as the publisher sent it, on its own clock, with the monotonic time of its arrival."""
         self._clock = clock
         self._on_displaced = on_displaced
         self._needs_keyframe = True
@@ -43,6 +45,8 @@ class Publisher:
         if not self.is_active:
             self.stream.drops["displaced"] += 1
             return
+        if self.observe is not None:
+            self.observe(unit, self._clock.now())
         if unit.is_video and self._needs_keyframe:
             if not unit.keyframe:
                 self.stream.drops["before keyframe"] += 1

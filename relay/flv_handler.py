@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -50,6 +51,7 @@ class _Wish:
     stream: Stream
     rendition: str
     options: FlvOptions
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class FlvRelay:
         self._numbers = itertools.count(1)
         self._count = 0
         self._bytes_sent = 0
+        self._room_bytes: Counter[str] = Counter()
         self._is_closing = False
         self._all_gone = asyncio.Event()
 
@@ -96,27 +99,46 @@ class FlvRelay:
         """To all viewers since the start."""
         return self._bytes_sent + sum(viewer.bytes_sent for _, _, viewer in self.viewers())
 
+    def bytes_by_room(self) -> Counter[str]:
+        """Bytes sent to the viewers of each broadcast that is there. A room's count begins anew with each broadcast."""
+        self._room_bytes = Counter({room: n for room, n in self._room_bytes.items() if self._hub.get(room) is not None})
+        sent = Counter(self._room_bytes)
+        for room, _, viewer in self.viewers():
+            sent[room] += viewer.bytes_sent
+        return sent
+
+    def set_limits(self, limits: FlvLimits) -> None:
+        """Other limits from now on, for those who watch already as well."""
+        self._limits = limits
+        for packager in self._packagers.values():
+            packager.set_merge(limits.merge_ms)
+        for _, _, viewer in self.viewers():
+            viewer.set_limits(limits.viewer)
+
     def viewers(self) -> list[tuple[str, str, FlvViewer]]:
         """Room, rendition and viewer, of everyone who watches."""
         return [(key[0], key[1], viewer) for key, p in self._packagers.items() for viewer in p.viewers]
 
-    def close(self) -> None:
-        """The node goes away: every viewer is told so."""
+    def drain(self) -> None:
+        """Take no new viewer from now on; those who watch go on."""
         self._is_closing = True
         self._note_empty()
+
+    def close(self) -> None:
+        """The node goes away: every viewer is told so."""
+        self.drain()
         for packager in tuple(self._packagers.values()):
             packager.end(SHUTDOWN)
 
     async def drained(self) -> None:
-        """After `close`, wait until the last viewer has gone. It takes a few seconds at most."""
+        """After `drain` or `close`, wait until the last viewer has gone: after `close`, a few seconds at most."""
         await self._all_gone.wait()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """GET, as HTTP or as a WebSocket. A player that is early waits with the response's head held back."""
         room = request.match_info["room"]
         if self._is_closing or self._count >= self._limits.max_viewers:
-            reason = SHUTDOWN if self._is_closing else FULL
-            return _refusal(web.HTTPServiceUnavailable.status_code, reason, reason.text)
+            return _unavailable(SHUTDOWN if self._is_closing else FULL)
         self._count += 1
         try:
             wish = await self._admit(request, room)
@@ -140,9 +162,12 @@ class FlvRelay:
 
     async def _admit(self, request: web.Request, room: str) -> _Wish | web.Response:
         """What the request asks for, once its stream is live; or the answer that ends it."""
+        asked_at = self._now()
         try:
             stream = await self._hub.subscribe(room, self._limits.join_wait)
         except NotLive as exc:
+            if self._is_closing:
+                return _unavailable(SHUTDOWN)
             return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, f"{room} is not live: {exc}")
         rendition = request.query.get("rendition", SOURCE)
         if rendition not in stream.renditions and (stream.renditions or rendition != SOURCE):
@@ -151,7 +176,8 @@ class FlvRelay:
             return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, text)
         if request.method == "HEAD":
             return web.Response(headers=HEADERS)
-        return _Wish(request, stream, rendition, FlvOptions(legacy_hevc=request.query.get("hevc") == "legacy"))
+        options = FlvOptions(legacy_hevc=request.query.get("hevc") == "legacy")
+        return _Wish(request, stream, rendition, options, asked_at)
 
     async def _serve_http(self, wish: _Wish) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
@@ -188,7 +214,8 @@ class FlvRelay:
         try:
             outlet = open_outlet(transport)
         except OSError as exc:
-            logger.warning("room=%s peer=%s no way out for a viewer: %s", wish.stream.key, wish.request.remote, exc)
+            fields = {"room": wish.stream.key, "peer": wish.request.remote}
+            logger.warning("no way out for a viewer: %s", exc, extra=fields)
             return FULL
         viewer = FlvViewer(
             outlet,
@@ -197,8 +224,9 @@ class FlvRelay:
             limits=self._limits.viewer,
             counters=self.counters,
             peer=wish.request.remote or "",
+            id=f"flv-{next(self._numbers)}",
+            asked_at=wish.asked_at,
         )
-        number = next(self._numbers)
         reason = VANISHED
         packager = self._packager(wish)
         try:
@@ -211,8 +239,9 @@ class FlvRelay:
             if viewer.was_cut or reason is VANISHED:
                 _abort(wish.request)
             self._bytes_sent += viewer.bytes_sent
+            self._room_bytes[wish.stream.key] += viewer.bytes_sent
             self.closed[reason.name] = self.closed.get(reason.name, 0) + 1
-            self._log(stream_key=wish.stream.key, number=number, viewer=viewer, reason=reason)
+            self._log(wish.stream.key, viewer, reason)
         return reason
 
     def _is_over(self, wish: _Wish) -> Reason | None:
@@ -223,11 +252,11 @@ class FlvRelay:
             return ENDED
         return RECONNECT if wish.rendition != SOURCE and wish.rendition not in wish.stream.renditions else None
 
-    def _log(self, *, stream_key: str, number: int, viewer: FlvViewer, reason: Reason) -> None:
-        seconds = self._now() - viewer.joined_at
+    def _log(self, room: str, viewer: FlvViewer, reason: Reason) -> None:
         logger.info(
-            "room=%s conn=%d peer=%s viewer closed: %s, %.1f s, %d bytes, %d skips",
-            *(stream_key, number, viewer.peer, reason, seconds, viewer.bytes_sent, viewer.skips),
+            "viewer closed: %s, %.1f s, %d bytes, %d skips",
+            *(reason, self._now() - viewer.joined_at, viewer.bytes_sent, viewer.skips),
+            extra={"room": room, "conn": viewer.id, "peer": viewer.peer},
         )
 
     def _note_empty(self) -> None:
@@ -301,6 +330,10 @@ async def _flush_head(transport: asyncio.Transport) -> bool:
 def _abort(request: web.Request) -> None:
     if request.transport is not None:
         request.transport.abort()
+
+
+def _unavailable(reason: Reason) -> web.Response:
+    return _refusal(web.HTTPServiceUnavailable.status_code, reason, reason.text)
 
 
 def _refusal(status: int, reason: Reason, detail: str) -> web.Response:

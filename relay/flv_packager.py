@@ -122,6 +122,12 @@ class FlvPackager:
         for viewer in tuple(self.viewers):
             viewer.finish(reason)
 
+    def set_merge(self, merge_ms: int) -> None:
+        """Another merge window, from the next batch on. 0 writes with each picture."""
+        self.flush()
+        self._merge = merge_ms * TICKS_PER_MS
+        self._merge_s = merge_ms / 1000
+
     def flush(self) -> None:
         """Write what is pending to every viewer."""
         self._stop_timer()

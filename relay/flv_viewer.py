@@ -6,8 +6,9 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from media.histogram import Histogram
 from media.reasons import TOO_SLOW, VANISHED, Reason
 from media.ticks import TICKS_PER_MS
 from relay.batch import Batch, Framing
@@ -33,11 +34,12 @@ class ViewerLimits:
 
 @dataclass(slots=True)
 class ViewerCounters:
-    """Plain counts over all viewers of a relay."""
+    """Plain counts over all viewers of a relay. `join_times`: seconds from a request to its first byte of media."""
 
     skips: int = 0
     skipped_batches: int = 0
     too_slow: int = 0
+    join_times: Histogram = field(default_factory=Histogram)
 
 
 class _Queued:
@@ -58,6 +60,7 @@ class FlvViewer:
     """
 
     __slots__ = (
+        "_asked_at",
         "_closing",
         "_counters",
         "_lead",
@@ -72,6 +75,7 @@ class FlvViewer:
         "done",
         "first_group",
         "framing",
+        "id",
         "joined_at",
         "peer",
         "skips",
@@ -87,13 +91,17 @@ class FlvViewer:
         limits: ViewerLimits,
         counters: ViewerCounters,
         peer: str = "",
+        id: str = "",
+        asked_at: float | None = None,
     ) -> None:
         self.framing = framing
         self.peer = peer
+        self.id = id
         self.done: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self.was_cut = False
         self.first_group = -1
         self.joined_at = now()
+        self._asked_at = self.joined_at if asked_at is None else asked_at
         self.bytes_sent = 0
         self.skips = 0
         self._outlet = outlet
@@ -180,6 +188,10 @@ class FlvViewer:
         if not self.done.done():
             self.done.set_result(self._closing)
 
+    def set_limits(self, limits: ViewerLimits) -> None:
+        """Other limits from now on."""
+        self._limits = limits
+
     def check_stalled(self) -> None:
         """Give up on a peer that takes next to nothing any more."""
         if self._queue and self._now() - self._progress_at > self._limits.stalled:
@@ -250,6 +262,8 @@ class FlvViewer:
         self._finish_draining()
 
     def _take(self, sent: int) -> None:
+        if not self.bytes_sent:
+            self._counters.join_times.observe(self._now() - self._asked_at)
         self.bytes_sent += sent
         self._queued_bytes -= sent
         queue = self._queue
