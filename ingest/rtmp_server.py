@@ -66,6 +66,12 @@ class RtmpIngest:
             counters.connections, counters.refused, counters.bytes + sum(s.bytes_received for s in self._sessions)
         )
 
+    def set_limits(self, limits: SessionLimits, *, max_connections: int, max_per_address: int) -> None:
+        """Other limits, for connections that come from now on."""
+        self._limits = limits
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
+
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> list[tuple[str, int]]:
         """Accept publishers on this address; port 0 picks a free one. The addresses that are bound now."""
         loop = asyncio.get_running_loop()

@@ -128,9 +128,7 @@ class RtmpSession(asyncio.Protocol):
             self._publisher.release(clean=False)
         reason = self._closed_for or VANISHED
         text = self._text or (str(exc) if exc else "the peer closed the connection")
-        logger.info(
-            "room=%s conn=%d peer=%s closed: %s: %s", self._room or "-", self.number, self.address, reason, text
-        )
+        logger.info("closed: %s: %s", reason, text, extra=self._fields)
 
     def close(self, reason: Reason, text: str = "") -> None:
         """Say why, as far as RTMP has words for it, and close. Only the first reason counts."""
@@ -159,6 +157,11 @@ class RtmpSession(asyncio.Protocol):
         elif now - self._heard_at > self._limits.idle:
             self.close(IDLE, f"no byte for {self._limits.idle:g} s")
 
+    @property
+    def _fields(self) -> dict[str, str | None]:
+        """What each of its log lines carries."""
+        return {"room": self._room or None, "conn": f"rtmp-{self.number}", "peer": self.address}
+
     def _feed(self, data: bytes) -> None:
         try:
             self._rtmp.receive_data(data)
@@ -173,7 +176,7 @@ class RtmpSession(asyncio.Protocol):
             case TagReceived(tag):
                 self._take(tag)
             case Connected():
-                logger.info("conn=%d peer=%s %r", self.number, self.address, event)
+                logger.info("%r", event, extra=self._fields)
             case PublishRequested():
                 self._publish(event)
             case Unpublished():
@@ -185,9 +188,7 @@ class RtmpSession(asyncio.Protocol):
         unit = self._demuxer.read(tag)
         if self._demuxer.unsupported is not None and not self._warned:
             self._warned = True
-            logger.warning(
-                "room=%s conn=%d part of the stream is left out: %s", self._room, self.number, self._demuxer.unsupported
-            )
+            logger.warning("part of the stream is left out: %s", self._demuxer.unsupported, extra=self._fields)
         if self._publisher is None:
             return
         if not self._announced and self._demuxer.metadata is not None:

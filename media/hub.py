@@ -150,6 +150,11 @@ class Hub:
         """Seconds for which publishers of `key` are still refused; 0.0 when they are not."""
         return max(0.0, self._blocked.get(key, 0.0) - self._clock.now())
 
+    @property
+    def blocked(self) -> dict[str, float]:
+        """Seconds left, by key, of every block."""
+        return {key: left for key in self._blocked if (left := self.blocked_for(key))}
+
     def drain(self) -> None:
         """Take no new publisher and no new viewer from now on. What is live goes on."""
         self._is_draining = True

@@ -173,7 +173,7 @@ class FlvPackager:
         if promised.codec is not unit.track.codec:
             return CODEC_CHANGED
         if self._group and flv_muxer.wrap_of(unit.dts) > self._wrap:
-            logger.info("room=%s FLV time wraps at %d ms", self.stream.key, to_ms(unit.dts))
+            logger.info("FLV time wraps at %d ms", to_ms(unit.dts), extra={"room": self.stream.key})
             return RECONNECT
         return None
 

@@ -143,7 +143,7 @@ class Recording:
             self._closed = self.file.mark(closes=True)
             self.stream.detach(self)
             self._recorder.forget(self, self._closed)
-            logger.info("room=%s epoch=%s recording ends", self.stream.key, self.stream.epoch)
+            logger.info("recording of broadcast %s ends", self.stream.epoch, extra={"room": self.stream.key})
         return self._closed
 
     async def flush(self) -> None:
@@ -234,8 +234,9 @@ class Recording:
             self._recorder.counters.skips += 1
             self._recorder.hurry()
             logger.warning(
-                "room=%s epoch=%s recording skips, %d bytes wait for the disk",
-                *(self.stream.key, self.stream.epoch, self.file.queued),
+                "recording of broadcast %s skips, %d bytes wait for the disk",
+                *(self.stream.epoch, self.file.queued),
+                extra={"room": self.stream.key},
             )
         return not self._is_skipping
 
@@ -283,7 +284,7 @@ class Recorder:
             recording.stop()
         self._writer.add(file)
         recording = self._recordings[stream.key] = Recording(self, stream, file)
-        logger.info("room=%s epoch=%s recording to %s", stream.key, stream.epoch, folder)
+        logger.info("recording broadcast %s to %s", stream.epoch, folder, extra={"room": stream.key})
         return recording
 
     async def close(self) -> bool:

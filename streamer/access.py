@@ -41,6 +41,10 @@ class Backoff:
         self._settings = settings
         self._records: OrderedDict[str, _Record] = OrderedDict()  # the latest wrong key last
 
+    def set_settings(self, settings: AccessSettings) -> None:
+        """Other settings from now on. Waits that run already stay as they are."""
+        self._settings = settings
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -86,6 +90,11 @@ class Access:
         self.backoff = Backoff(settings)
         self.granted = 0
         self.refused = 0
+
+    def set_settings(self, settings: AccessSettings) -> None:
+        """Other settings from now on."""
+        self._settings = settings
+        self.backoff.set_settings(settings)
 
     def authorize_publish(self, room: str, secret: str, address: str, now: float) -> Decision:
         """May the peer at IP `address` publish to `room` with `secret`? `now` is monotonic seconds.

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         _add_config_flags(command)
         command.set_defaults(run=run)
-    _add_key(commands.add_parser("key", help="make, list or revoke stream keys", allow_abbrev=False))
+    _add_key(commands.add_parser("key", help="make, list or revoke keys", allow_abbrev=False))
     _add_cert(commands.add_parser("cert", help="make a self-signed certificate", allow_abbrev=False))
     commands.add_parser("demo", help="publish a test picture (see: streamer demo --help)", add_help=False)
     commands.add_parser("bench", help="load and measure a server (see: streamer bench --help)", add_help=False)
@@ -83,12 +83,13 @@ def _add_config_flags(command: argparse.ArgumentParser) -> None:
 
 
 def _add_key(command: argparse.ArgumentParser) -> None:
-    command.description = "Make the stream key of a room. It is printed once; only its SHA-256 is stored."
+    command.description = "Make the stream key of a room, or the operator's. It is printed once; its SHA-256 is stored."
     command.add_argument("room", nargs="?", metavar="ROOM")
     action = command.add_mutually_exclusive_group()
     action.add_argument("--rotate", action="store_true", help="replace the key that the room has; the old one ends")
     action.add_argument("--revoke", action="store_true", help="end the room's key")
     action.add_argument("--list", action="store_true", help="list the rooms that have a key")
+    command.add_argument("--operator", action="store_true", help="the operator's key, for the API and /console")
     _add_config_flags(command)
     command.set_defaults(run=_key)
 
@@ -121,7 +122,7 @@ def _given(options: argparse.Namespace) -> Iterator[Given]:
 def _serve(options: argparse.Namespace) -> int:
     from streamer.serve import serve
 
-    return serve(_load(options).config)
+    return serve(lambda: _load(options).config)
 
 
 def _config(options: argparse.Namespace) -> int:
@@ -131,7 +132,7 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _key(options: argparse.Namespace) -> int:
-    from streamer.cli_key import list_keys, make_key, revoke_key
+    from streamer.cli_key import list_keys, make_key, make_operator_key, revoke_key, revoke_operator_key
     from streamer.keys import KeyFileError
     from streamer.room_name import RoomNameError, check_room_name
 
@@ -139,6 +140,10 @@ def _key(options: argparse.Namespace) -> int:
     try:
         if options.list:
             return list_keys(config)
+        if options.operator:
+            if options.room:
+                return _fail("the operator's key is for all rooms: name none", USAGE)
+            return revoke_operator_key(config) if options.revoke else make_operator_key(config, rotate=options.rotate)
         if not options.room:
             return _fail("which room? streamer key ROOM", USAGE)
         room = check_room_name(options.room)
@@ -164,10 +169,13 @@ def _cert(options: argparse.Namespace) -> int:
 
 def _demo(arguments: list[str]) -> int:
     from bench.demo_host import main as demo
-    from streamer.demo import URL_VARIABLE
+    from streamer.demo import URL_VARIABLE, begin_as_child
 
     url = os.environ.get(URL_VARIABLE)
-    return demo(["--url", url, *arguments] if url else arguments)
+    if not url:
+        return demo(arguments)
+    begin_as_child()
+    return demo(["--url", url, *arguments])
 
 
 def _fail(sentence: str, status: int) -> int:

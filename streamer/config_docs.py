@@ -24,6 +24,11 @@ the environment (`STREAMER_HTTP_LISTEN` is `http.listen`), and the command line 
 flag). `streamer config` prints every value with its source. A value that does not fit is refused with the key, the
 value and the place, and so is a key that does not exist.
 
+SIGHUP (`systemctl reload`) reads the same sources again. A setting with *yes* under "live" changes at once, without
+dropping anybody; where it is about a connection or a broadcast and cannot change under it, it counts for the next one.
+Any other changed setting is named in the log and waits for a restart. A configuration with a mistake is refused as a
+whole, with its sentence in the log, and the node goes on as before.
+
 An address is `HOST:PORT`, `:PORT` for all IPv4 addresses, or `[IPV6]:PORT`. Port 0 picks a free one, which is printed.
 """
 
@@ -35,12 +40,14 @@ def render_docs() -> str:
     for section, group in groupby(settings(), key=lambda setting: setting.section):
         parts.append(f"## [{section}]\n\n{about[section]}\n")
         rows = "\n".join(map(_row, group))
-        parts.append(f"| setting | default | allowed | meaning |\n|---|---|---|---|\n{rows}\n")
+        parts.append(f"| setting | default | allowed | live | meaning |\n|---|---|---|---|---|\n{rows}\n")
     return "\n".join(parts)
 
 
 def _row(setting: Setting) -> str:
-    return f"| `{setting.name}` | `{format_value(setting.default)}` | {_allowed(setting)} | {setting.doc} |"
+    live = "yes" if setting.live else ""
+    default = format_value(setting.default)
+    return f"| `{setting.name}` | `{default}` | {_allowed(setting)} | {live} | {setting.doc} |"
 
 
 def _allowed(setting: Setting) -> str:

@@ -88,7 +88,7 @@ def _value(setting: Setting, entry: Given) -> Any:
     try:
         return parse_value(setting, entry.raw)
     except ValueError as exc:
-        shown = format_value(entry.raw) if isinstance(entry.raw, str | int | float) else repr(entry.raw)
+        shown = format_value(entry.raw) if isinstance(entry.raw, str | int | float | list) else repr(entry.raw)
         raise ConfigError(f"{entry.source}: {setting.name} = {shown} {_sentence(str(exc))}") from exc
 
 
@@ -101,6 +101,11 @@ def _check_together(config: Config, sources: Mapping[str, str]) -> None:
     for given, missing in (("cert", "key"), ("key", "cert")):
         if getattr(config.tls, given) and not getattr(config.tls, missing):
             raise ConfigError(f"{sources[f'tls.{given}']}: tls.{given} is set, but tls.{missing} is not")
+    if config.drain.grace_s >= config.drain.timeout_s:
+        raise ConfigError(
+            f"{sources['drain.grace_s']}: drain.grace_s = {config.drain.grace_s:g} must be below"
+            f" drain.timeout_s = {config.drain.timeout_s:g}, which includes it"
+        )
     if config.access.backoff_first_s > config.access.backoff_max_s:
         raise ConfigError(
             f"{sources['access.backoff_first_s']}: access.backoff_first_s = {config.access.backoff_first_s:g} is above"

@@ -15,9 +15,11 @@ __all__ = [
     "Config",
     "DataSettings",
     "DemoSettings",
+    "DrainSettings",
     "FlvSettings",
     "HttpSettings",
     "LogSettings",
+    "RecordSettings",
     "RtmpSettings",
     "Setting",
     "StreamSettings",
@@ -37,10 +39,12 @@ def _setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    live: bool = False,
 ) -> Any:
+    """`live` settings are applied to a running node by a reload; the others need a restart."""
     return field(
         default=default,
-        metadata={"doc": doc, "unit": unit, "low": low, "high": high, "choices": choices},
+        metadata={"doc": doc, "unit": unit, "low": low, "high": high, "choices": choices, "live": live},
     )
 
 
@@ -53,22 +57,27 @@ class HttpSettings:
         Address("0.0.0.0", 8443), "Where HTTPS listens. It does so only when `tls.cert` and `tls.key` are set."
     )
     header_timeout_s: float = _setting(
-        10.0, "A connection that has not sent a whole request head by then is closed.", unit="s", low=0.1, high=600
+        10.0,
+        "A connection that has not sent a whole request head by then is closed.",
+        unit="s",
+        low=0.1,
+        high=600,
+        live=True,
     )
     body_timeout_s: float = _setting(
         10.0, "A request whose body is not complete by then is answered 408.", unit="s", low=0.1, high=600
     )
     keepalive_timeout_s: float = _setting(
-        75.0, "How long an idle connection is kept for a next request.", unit="s", low=1, high=3600
+        75.0, "How long an idle connection is kept for a next request.", unit="s", low=1, high=3600, live=True
     )
     max_body_bytes: int = _setting(
         64 * KIB, "The largest request body. An SDP offer has about 8 KiB.", unit="bytes", low=KIB, high=64 * MIB
     )
     max_connections: int = _setting(
-        20_000, "Connections at once, viewers included. One more is answered 503.", low=1, high=1_000_000
+        20_000, "Connections at once, viewers included. One more is answered 503.", low=1, high=1_000_000, live=True
     )
     max_connections_per_address: int = _setting(
-        5_000, "Connections at once from one address. A whole office may share one.", low=1, high=1_000_000
+        5_000, "Connections at once from one address. A whole office may share one.", low=1, high=1_000_000, live=True
     )
     shutdown_timeout_s: float = _setting(
         5.0, "How long requests may take to finish when the node stops.", unit="s", low=0, high=600
@@ -84,19 +93,22 @@ class RtmpSettings:
         Address("0.0.0.0", 1936), "Where RTMPS listens. It does so only when `tls.cert` and `tls.key` are set."
     )
     handshake_timeout_s: float = _setting(
-        10.0, "A publisher that has not begun to publish by then is closed.", unit="s", low=0.1, high=600
+        10.0, "A publisher that has not begun to publish by then is closed.", unit="s", low=0.1, high=600, live=True
     )
     idle_timeout_s: float = _setting(
-        15.0, "A publisher that sends nothing for so long is closed.", unit="s", low=1, high=3600
+        15.0, "A publisher that sends nothing for so long is closed.", unit="s", low=1, high=3600, live=True
     )
-    max_connections: int = _setting(1_000, "RTMP connections at once.", low=1, high=100_000)
-    max_connections_per_address: int = _setting(100, "RTMP connections at once from one address.", low=1, high=100_000)
+    max_connections: int = _setting(1_000, "RTMP connections at once.", low=1, high=100_000, live=True)
+    max_connections_per_address: int = _setting(
+        100, "RTMP connections at once from one address.", low=1, high=100_000, live=True
+    )
     max_message_bytes: int = _setting(
         8 * MIB,
         "The largest RTMP message. A 4K keyframe stays below 4 MiB; the format ends at 16777215.",
         unit="bytes",
         low=64 * KIB,
         high=16 * MIB - 1,
+        live=True,
     )
 
 
@@ -112,22 +124,27 @@ class TlsSettings:
 class AccessSettings:
     """Who may publish."""
 
-    open: bool = _setting(False, "Let anyone publish to any room, without a key. For tests only.")
+    open: bool = _setting(False, "Let anyone publish to any room, without a key. For tests only.", live=True)
     wrong_keys_free: int = _setting(
-        3, "Wrong keys from one address before it has to wait. An IPv6 address counts by its /64.", low=0, high=1000
+        3,
+        "Wrong keys from one address before it has to wait. An IPv6 address counts by its /64.",
+        low=0,
+        high=1000,
+        live=True,
     )
     backoff_first_s: float = _setting(
-        1.0, "The first wait. It doubles with each further wrong key.", unit="s", low=0.1, high=3600
+        1.0, "The first wait. It doubles with each further wrong key.", unit="s", low=0.1, high=3600, live=True
     )
-    backoff_max_s: float = _setting(300.0, "The longest wait.", unit="s", low=1, high=86_400)
+    backoff_max_s: float = _setting(300.0, "The longest wait.", unit="s", low=1, high=86_400, live=True)
     backoff_forget_s: float = _setting(
-        900.0, "An address without a wrong key for so long starts anew.", unit="s", low=1, high=604_800
+        900.0, "An address without a wrong key for so long starts anew.", unit="s", low=1, high=604_800, live=True
     )
     backoff_max_addresses: int = _setting(
         10_000,
         "Addresses remembered; beyond it, the one that was wrong longest ago is forgotten.",
         low=1,
         high=1_000_000,
+        live=True,
     )
 
 
@@ -141,17 +158,20 @@ class FlvSettings:
         unit="ms",
         low=0,
         high=2_000,
+        live=True,
     )
     backlog_ms: int = _setting(
-        1_500, "A viewer further behind than this skips to a keyframe.", unit="ms", low=100, high=60_000
+        1_500, "A viewer further behind than this skips to a keyframe.", unit="ms", low=100, high=60_000, live=True
     )
     stalled_timeout_s: float = _setting(
-        10.0, "A viewer that takes no byte for so long is closed.", unit="s", low=1, high=600
+        10.0, "A viewer that takes no byte for so long is closed.", unit="s", low=1, high=600, live=True
     )
     join_wait_s: float = _setting(
-        10.0, "How long a player that is early waits for its stream.", unit="s", low=0, high=300
+        10.0, "How long a player that is early waits for its stream.", unit="s", low=0, high=300, live=True
     )
-    max_viewers: int = _setting(10_000, "FLV viewers at once. One more is answered 503.", low=1, high=1_000_000)
+    max_viewers: int = _setting(
+        10_000, "FLV viewers at once. One more is answered 503.", low=1, high=1_000_000, live=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +179,20 @@ class StreamSettings:
     """What a live stream keeps."""
 
     resume_window_s: float = _setting(
-        30.0, "After its publisher is gone, a stream waits so long for the next one.", unit="s", low=0, high=3600
+        30.0,
+        "After its publisher is gone, a stream waits so long for the next one.",
+        unit="s",
+        low=0,
+        high=3600,
+        live=True,
     )
     max_gop_s: float = _setting(
-        12.0, "A GOP longer than this is not kept: joiners wait for the next keyframe.", unit="s", low=1, high=120
+        12.0,
+        "A GOP longer than this is not kept: joiners wait for the next keyframe.",
+        unit="s",
+        low=1,
+        high=120,
+        live=True,
     )
     max_gop_bytes: int = _setting(
         32 * MIB,
@@ -170,8 +200,9 @@ class StreamSettings:
         unit="bytes",
         low=MIB,
         high=1024 * MIB,
+        live=True,
     )
-    max_streams: int = _setting(200, "Streams at once. One more publisher is refused.", low=1, high=100_000)
+    max_streams: int = _setting(200, "Streams at once. One more publisher is refused.", low=1, high=100_000, live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +214,53 @@ class DemoSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """Recordings, in the folder `recordings` of `data.dir`: `ROOM/EPOCH.flv`, playable while it grows."""
+
+    rooms: tuple[str, ...] = _setting(
+        (),
+        'The rooms to record: names, where `*` stands for any letters and `?` for one. `["*"]` records all.',
+        live=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSettings:
+    """How the node stops after SIGTERM or SIGINT. A second signal ends it at once."""
+
+    grace_s: float = _setting(
+        0.0,
+        "How long viewers may go on watching, while nobody new is taken. It ends early with the last viewer.",
+        unit="s",
+        low=0,
+        high=86_400,
+        live=True,
+    )
+    timeout_s: float = _setting(
+        10.0,
+        "The whole stop takes no longer, the grace included; what is not closed by then is cut.",
+        unit="s",
+        low=1,
+        high=90_000,
+        live=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What is written to stderr. Keys, tickets and query strings never are."""
 
-    level: str = _setting("info", "The least important line to write.", choices=("debug", "info", "warning", "error"))
-    format: str = _setting("text", "A line for people, or one JSON object a line.", choices=("text", "json"))
+    level: str = _setting(
+        "info", "The least important line to write.", choices=("debug", "info", "warning", "error"), live=True
+    )
+    format: str = _setting("text", "A line for people, or one JSON object a line.", choices=("text", "json"), live=True)
 
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
     """What outlives the process."""
 
-    dir: Path = _setting(Path("data"), "The folder of the stream keys. Made when needed.")
+    dir: Path = _setting(Path("data"), "The folder of keys and recordings. Made when needed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +273,8 @@ class Config:
     access: AccessSettings = AccessSettings()
     flv: FlvSettings = FlvSettings()
     stream: StreamSettings = StreamSettings()
+    record: RecordSettings = RecordSettings()
+    drain: DrainSettings = DrainSettings()
     demo: DemoSettings = DemoSettings()
     log: LogSettings = LogSettings()
     data: DataSettings = DataSettings()
@@ -225,6 +293,7 @@ class Setting:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    live: bool
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ __all__ = ["format_value", "parse_value", "type_name"]
 
 TRUE_WORDS = frozenset({"true", "yes", "on", "1"})
 FALSE_WORDS = frozenset({"false", "no", "off", "0"})
+
+_PATTERN = re.compile(r"[A-Za-z0-9_.*?-]{1,64}", re.ASCII)
 
 
 def parse_value(setting: Setting, raw: Any) -> Any:
@@ -33,6 +36,8 @@ def format_value(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return f"{value:.12g}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(format_value, value))}]"
     return _quoted("" if value is None else str(value))
 
 
@@ -104,6 +109,18 @@ def _read_address(raw: Any) -> Address:
     return Address.parse(_text(raw))
 
 
+def _read_patterns(raw: Any) -> tuple[str, ...]:
+    """A TOML array, or names with commas between them, as the environment and flags have it."""
+    parts = _text(raw).split(",") if isinstance(raw, str) else raw
+    if not isinstance(parts, list | tuple):
+        raise ValueError('needs a list of names, for example ["demo", "vip-*"]')
+    patterns = tuple(filter(None, map(_text, parts)))
+    for pattern in patterns:
+        if not _PATTERN.fullmatch(pattern):
+            raise ValueError(f"needs names of letters, digits, - _ . with * and ?, and {pattern!r} is none")
+    return patterns
+
+
 def _text(raw: Any) -> str:
     if not isinstance(raw, str):
         raise ValueError("needs a text in quotes")
@@ -118,6 +135,7 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     Path: _read_path,
     Path | None: _read_optional_path,
     Address: _read_address,
+    tuple[str, ...]: _read_patterns,
 }
 
 _NAMES: dict[Any, str] = {
@@ -128,4 +146,5 @@ _NAMES: dict[Any, str] = {
     Path: "path",
     Path | None: "path, or empty",
     Address: "HOST:PORT",
+    tuple[str, ...]: "list of names",
 }

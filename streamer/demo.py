@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from streamer.address import Address
+from streamer.config import LogSettings
+from streamer.logs import set_up_logs
 
-__all__ = ["URL_VARIABLE", "DemoHost", "demo_url"]
+__all__ = ["URL_VARIABLE", "DemoHost", "begin_as_child", "demo_url"]
 
 URL_VARIABLE = "DEMO_HOST_URL"
 """The address travels in the environment: it holds a key, and every user of the machine can read command lines."""
+PARENT_VARIABLE = "DEMO_HOST_PARENT"
+"""The node's process id: a host whose node has died already must not begin."""
+LOG_VARIABLES = ("DEMO_HOST_LOG_LEVEL", "DEMO_HOST_LOG_FORMAT")
+PR_SET_PDEATHSIG = 1
+"""prctl(2)."""
 COMMAND = (sys.executable, "-m", "streamer", "demo")
 RESTART_AFTER_S = 2.0
 """A host that cannot start must not spin."""
@@ -29,17 +38,37 @@ def demo_url(rtmp: Address, room: str, secret: str) -> str:
     return f"rtmp://{Address(host, rtmp.port)}/live/{room}?key={secret}"
 
 
+def begin_as_child() -> None:
+    """In the demo host's process: end with the node, however that ends, and log as it does. Raises SystemExit."""
+    level, style = (os.environ.get(name) for name in LOG_VARIABLES)
+    if level and style:
+        set_up_logs(LogSettings(level=level, format=style))
+    parent = os.environ.get(PARENT_VARIABLE)
+    if not parent:
+        return
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != int(parent):  # it died before the call above
+        raise SystemExit("the node that this demo host belongs to is gone")
+
+
 class DemoHost:
     """Keeps one demo host running."""
 
-    def __init__(self, url: str, *, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, url: str, *, log: LogSettings | None = None, command: Sequence[str] = COMMAND) -> None:
         self._url = url
+        self._log_settings = log or LogSettings()
         self._command = command
 
     async def run(self) -> None:
         """Start it, and again when it ends, until cancelled; then end it."""
         while True:
-            environment = {**os.environ, URL_VARIABLE: self._url}
+            environment = {
+                **os.environ,
+                URL_VARIABLE: self._url,
+                PARENT_VARIABLE: str(os.getpid()),
+                **dict(zip(LOG_VARIABLES, (self._log_settings.level, self._log_settings.format), strict=True)),
+            }
             process = await asyncio.create_subprocess_exec(*self._command, env=environment)
             try:
                 status = await process.wait()

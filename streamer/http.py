@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -70,8 +70,8 @@ def build_app(
             web.get("/healthz", own.healthz),
             web.get("/readyz", own.readyz),
             web.get("/metrics", own.metrics),
-            web.get("/api/v1/streams", own.streams),
             web.get("/watch/{room}", pages.watch),
+            web.get("/console", pages.console),
             web.get("/web/assets/{name:.+}", pages.asset),
         ]
     )
@@ -92,9 +92,6 @@ class OwnRoutes:
 
     async def style(self, request: web.Request) -> web.Response:
         return web.Response(text=self._style, content_type="text/css", headers={"Cache-Control": "max-age=3600"})
-
-    async def streams(self, request: web.Request) -> web.Response:
-        return _json({"streams": [asdict(stream) for stream in self._sources.streams()]})
 
     async def healthz(self, request: web.Request) -> web.Response:
         """The process answers, so it is alive."""

@@ -38,6 +38,10 @@ class BuiltPages:
             raise Problem(404, f"{exc}.") from exc
         return self.page("watch.html")
 
+    async def console(self, request: web.Request) -> web.FileResponse:
+        """`/console`, for operators and hosts. The page itself holds no secret; what it shows needs a key."""
+        return self.page("console.html")
+
     def page(self, name: str) -> web.FileResponse:
         """A page by its file name."""
         if name not in self._files:

@@ -1,4 +1,4 @@
-"""Stream keys: one secret per room, stored as its SHA-256 only."""
+"""Stream keys, one secret per room, and the operator's: stored as their SHA-256 only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from streamer.room_name import RoomNameError, check_room_name
@@ -50,6 +50,14 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a key file holds."""
+
+    rooms: Mapping[str, StoredKey] = field(default_factory=dict)
+    operator: StoredKey | None = None
+
+
 class KeyStore:
     """The file of keys, read again when it has changed.
 
@@ -58,7 +66,7 @@ class KeyStore:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._keys: dict[str, StoredKey] = {}
+        self._content = _Content()
         self._granted: dict[str, str] = {}
         self._stamp: tuple[int, int, int] | None = None
 
@@ -68,15 +76,27 @@ class KeyStore:
         if stamp == self._stamp:
             return
         self._stamp = stamp
-        self._keys = _parse(self.file) if stamp else {}
+        self._content = _parse(self.file) if stamp else _Content()
 
     def is_valid(self, room: str, secret: str) -> bool:
         """Whether `secret` opens `room` for publishing. Takes the same time for a room that has no key."""
         self._reload()
         given = digest(secret)
-        stored = self._keys.get(room)
+        stored = self._content.rooms.get(room)
         known = (stored.sha256 if stored else "", self._granted.get(room, ""))
         return any([hmac.compare_digest(given, sha256) for sha256 in known])  # noqa: C419  no early end
+
+    def is_operator(self, secret: str) -> bool:
+        """Whether `secret` is the operator's. Takes the same time where no such key was made."""
+        self._reload()
+        stored = self._content.operator
+        return hmac.compare_digest(digest(secret), stored.sha256 if stored else "")
+
+    def is_any(self, secret: str) -> bool:
+        """Whether `secret` opens any room: then it is no wrong key, only one for something else."""
+        self._reload()
+        given = digest(secret)
+        return given in self._granted.values() or any(key.sha256 == given for key in self._content.rooms.values())
 
     def grant(self, room: str, secret: str) -> None:
         """Accept one more secret for `room` as long as this process lives."""
@@ -85,19 +105,39 @@ class KeyStore:
     def put(self, room: str, secret: str, *, created: str) -> None:
         """Store the key of `room`; an older one ends. Raises KeyFileError."""
         self.load()
-        self._write({**self._keys, check_room_name(room): StoredKey(digest(secret), created)})
+        key = StoredKey(digest(secret), created)
+        self._write(replace(self._content, rooms={**self._content.rooms, check_room_name(room): key}))
 
     def revoke(self, room: str) -> bool:
         """Forget the key of `room`. False if it had none. Raises KeyFileError."""
         self.load()
-        if room not in self._keys:
+        rooms = self._content.rooms
+        if room not in rooms:
             return False
-        self._write({name: key for name, key in self._keys.items() if name != room})
+        self._write(replace(self._content, rooms={name: key for name, key in rooms.items() if name != room}))
+        return True
+
+    @property
+    def operator(self) -> StoredKey | None:
+        """What is stored of the operator's key."""
+        return self._content.operator
+
+    def put_operator(self, secret: str, *, created: str) -> None:
+        """Store the operator's key; an older one ends. Raises KeyFileError."""
+        self.load()
+        self._write(replace(self._content, operator=StoredKey(digest(secret), created)))
+
+    def revoke_operator(self) -> bool:
+        """Forget the operator's key. False if there was none. Raises KeyFileError."""
+        self.load()
+        if self._content.operator is None:
+            return False
+        self._write(replace(self._content, operator=None))
         return True
 
     def rooms(self) -> Mapping[str, StoredKey]:
         """What is stored, by room."""
-        return dict(sorted(self._keys.items()))
+        return dict(sorted(self._content.rooms.items()))
 
     def _reload(self) -> None:
         try:
@@ -114,11 +154,13 @@ class KeyStore:
             raise KeyFileError(f"{self.file}: cannot be read: {exc.strerror}") from exc
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _write(self, keys: Mapping[str, StoredKey]) -> None:
-        document = {
+    def _write(self, content: _Content) -> None:
+        document: dict[str, object] = {
             "format": FORMAT,
-            "keys": {room: {"sha256": key.sha256, "created": key.created} for room, key in sorted(keys.items())},
+            "keys": {room: asdict(key) for room, key in sorted(content.rooms.items())},
         }
+        if content.operator:
+            document["operator"] = asdict(content.operator)
         try:
             _replace_file(self.file, json.dumps(document, indent=2) + "\n")
         except OSError as exc:
@@ -142,7 +184,7 @@ def _replace_file(file: Path, text: str) -> None:
         raise
 
 
-def _parse(file: Path) -> dict[str, StoredKey]:
+def _parse(file: Path) -> _Content:
     try:
         with file.open("rb") as source:
             content = source.read(MAX_FILE_BYTES + 1)
@@ -151,7 +193,9 @@ def _parse(file: Path) -> dict[str, StoredKey]:
         document = json.loads(content)
         if document["format"] != FORMAT:
             raise KeyFileError(f"{file}: has format {document['format']!r}, this version reads {FORMAT}")
-        return {check_room_name(room): _stored_key(entry) for room, entry in document["keys"].items()}
+        rooms = {check_room_name(room): _stored_key(entry) for room, entry in document["keys"].items()}
+        operator = document.get("operator")
+        return _Content(rooms, _stored_key(operator) if operator is not None else None)
     except OSError as exc:
         raise KeyFileError(f"{file}: cannot be read: {exc.strerror}") from exc
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:

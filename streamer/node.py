@@ -20,23 +20,33 @@ from ingest.rtmp_session import SessionLimits
 from media.clock import SystemClock
 from media.gop import GopLimits
 from media.hub import Hub, HubLimits
+from media.publisher import Publisher
 from relay.flv_handler import FlvLimits, FlvRelay
 from relay.flv_viewer import ViewerLimits
+from relay.recorder import Recorder
 from streamer.access import Access
 from streamer.address import Address
+from streamer.api import Api
+from streamer.api_views import ApiViews
 from streamer.config import Config
 from streamer.demo import DemoHost, demo_url
+from streamer.health_board import HealthBoard
 from streamer.http import HttpSite, ListenError, Sources, build_app
 from streamer.keys import KeyStore, new_secret
-from streamer.media_samples import media_samples
+from streamer.logs import set_up_logs
+from streamer.media_samples import MediaSamples
 from streamer.observe import LoopLag, Metrics, Sample, process_samples
+from streamer.operator_access import OperatorAccess
 from streamer.pages import StreamSummary
-from streamer.tls import TlsFiles
+from streamer.recordings import Recordings
+from streamer.reload import plan_reload
+from streamer.tls import TlsError, TlsFiles
 from wire.rtmp import RtmpLimits
 
 __all__ = ["Bound", "Node"]
 
 KEYS_FILE = "keys.json"
+RECORDINGS_FOLDER = "recordings"
 EPOCH_BYTES = 6
 """48 random bits: two broadcasts of a room never share an epoch, and it stays short in every tag and answer."""
 EXPIRE_INTERVAL_S = 1.0
@@ -81,17 +91,24 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
+        self.health = HealthBoard(self.hub, self.clock)
+        self.recordings = Recordings(self.hub, Recorder(config.data.dir / RECORDINGS_FOLDER), config.record.rooms)
+        self.operators = OperatorAccess(self.keys, self.access.backoff, self.clock)
+        self.hub.on_claim = self._on_claim
+        self.reloads = 0
+        self._site: HttpSite | None = None
+        self._tls: TlsFiles | None = None
         self._started_at = time.time()
         self._stopping = False
 
     async def run(self, stop: asyncio.Event, *, on_bound: Callable[[Bound], None] | None = None) -> None:
         """Serve until `stop` is set. Raises KeyFileError, TlsError or ListenError before anything is served."""
         self.keys.load()
-        tls = TlsFiles.from_settings(self.config.tls)
+        tls = self._tls = TlsFiles.from_settings(self.config.tls)
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.recordings.recorder.close)
             bound = await self._open(stack, tls)
-            if self.config.access.open:
-                _log.warning("OPEN: anyone may publish to any room without a key (access.open)")
+            self._warn_if_open()
             if on_bound:
                 on_bound(bound)
             async with asyncio.TaskGroup() as group:
@@ -101,21 +118,39 @@ class Node:
                 if tls:
                     tasks.append(group.create_task(tls.watch()))
                 await stop.wait()
+                await self._give_grace()
                 self._stop()
                 for task in tasks:
                     task.cancel()
-            await self._drain()
+            await self._see_viewers_off()
         _log.info("closed: stopped")
+
+    def reload(self, wanted: Config) -> None:
+        """Take up what may change while the node runs; name what may not. Certificates are looked at too."""
+        plan = plan_reload(self.config, wanted)
+        was_open = self.config.access.open
+        self.config = plan.config
+        self.reloads += 1
+        if any(name.startswith("log.") for name in plan.applied):
+            set_up_logs(self.config.log)
+        self._apply()
+        self._reload_certificate()
+        _log.info("reloaded: %s", ", ".join(plan.applied) or "no setting has changed")
+        if plan.waiting:
+            _log.warning("these changes need a restart: %s", ", ".join(plan.waiting))
+        if not was_open:
+            self._warn_if_open()
 
     async def _open(self, stack: AsyncExitStack, tls: TlsFiles | None) -> Bound:
         """Open all listeners. What is entered on `stack` first is closed last."""
         settings = self.config.http
         sources = Sources(metrics=self.metrics, streams=self._summaries, ready=lambda: not self._stopping)
         app = build_app(settings, sources, routes=self._routes())
-        site = await stack.enter_async_context(HttpSite(app, settings))
+        site = self._site = await stack.enter_async_context(HttpSite(app, settings))
         for source in (self._samples, process_samples, self.loop_lag.samples, site.guard.samples):
             self.metrics.add_source(source)
-        self.metrics.add_source(lambda: media_samples(self.hub, self.rtmp, self.flv))
+        samples = MediaSamples(self.hub, self.rtmp, self.flv, self.health, self.recordings)
+        self.metrics.add_source(samples.samples)
         stack.callback(self.rtmp.close)
         rtmp = self.config.rtmp
         return Bound(
@@ -132,14 +167,54 @@ class Node:
             raise ListenError(f"cannot listen on {address}: {exc.strerror or exc}") from exc
         return Address(address.host, bound[0][1])
 
+    def _apply(self) -> None:
+        """Hand the present configuration to the parts that can change."""
+        config = self.config
+        self.access.set_settings(config.access)
+        self.hub.limits = _hub_limits(config)
+        self.flv.set_limits(_flv_limits(config))
+        self.rtmp.set_limits(
+            _session_limits(config),
+            max_connections=config.rtmp.max_connections,
+            max_per_address=config.rtmp.max_connections_per_address,
+        )
+        self.recordings.set_patterns(config.record.rooms)
+        if self._site:
+            self._site.guard.settings = config.http
+
+    def _reload_certificate(self) -> None:
+        if self._tls is None:
+            return
+        try:
+            if self._tls.reload_if_changed():
+                _log.info("took up the changed certificate %s", self._tls.cert)
+        except TlsError as exc:
+            _log.error("%s; the certificate read before stays in use", exc)
+
+    def _warn_if_open(self) -> None:
+        if self.config.access.open:
+            _log.warning("OPEN: anyone may publish to any room without a key (access.open)")
+
+    async def _give_grace(self) -> None:
+        """Take nobody new, and give those who watch the configured time."""
+        self._stopping = True
+        self.flv.drain()
+        self.hub.drain()
+        grace = self.config.drain.grace_s
+        if not grace or not self.flv.viewer_count:
+            return
+        _log.info("draining: %d viewers have %g s", self.flv.viewer_count, grace)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self.flv.drained()
+
     def _stop(self) -> None:
         """Tell everyone goodbye; the listeners close when the stack does."""
-        self._stopping = True
         self.flv.close()
         self.rtmp.close()
         self.hub.close()
 
-    async def _drain(self) -> None:
+    async def _see_viewers_off(self) -> None:
         """Viewers take their leave first: aiohttp does not hear what its peers answer once it closes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self.config.http.shutdown_timeout_s):
@@ -149,6 +224,11 @@ class Node:
         while True:
             await asyncio.sleep(EXPIRE_INTERVAL_S)
             self.hub.expire()
+            self.health.prune()
+
+    def _on_claim(self, publisher: Publisher) -> None:
+        self.health.watch(publisher)
+        self.recordings.consider(publisher.stream)
 
     def _authorize(self, room: str, secret: str, address: str) -> Refusal | None:
         decision = self.access.authorize_publish(room, secret, address, self.clock.now())
@@ -156,10 +236,12 @@ class Node:
 
     def _routes(self) -> Iterable[web.AbstractRouteDef]:
         """The routes of the floors below."""
-        return (web.get("/live/{room}.flv", self.flv.handle),)
+        views = ApiViews(self.hub, self.flv, self.health, self.recordings, self.clock)
+        api = Api(self.hub, self.flv, views, self.operators)
+        return (web.get("/live/{room}.flv", self.flv.handle), *api.routes())
 
     def _summaries(self) -> Iterable[StreamSummary]:
-        """The streams, for the index page and the API."""
+        """The streams, for the index page."""
         viewers = Counter(room for room, _, _ in self.flv.viewers())
         for stream in self.hub.streams:
             video, audio = stream.source_video, stream.source_audio
@@ -175,7 +257,7 @@ class Node:
         """It gets a key of its own that lives as long as this process."""
         secret = new_secret()
         self.keys.grant(self.config.demo.room, secret)
-        return DemoHost(demo_url(rtmp, self.config.demo.room, secret))
+        return DemoHost(demo_url(rtmp, self.config.demo.room, secret), log=self.config.log)
 
     def _samples(self) -> Iterator[Sample]:
         yield Sample("process_start_time_seconds", "gauge", "Start time, Unix seconds", self._started_at)
@@ -183,6 +265,12 @@ class Node:
             yield Sample(
                 "streamer_publish_decisions_total", "counter", "Publishers by decision", count, {"decision": answer}
             )
+        for answer, count in (("granted", self.operators.granted), ("refused", self.operators.refused)):
+            yield Sample(
+                "streamer_api_decisions_total", "counter", "API requests by decision", count, {"decision": answer}
+            )
+        yield Sample("streamer_config_reloads_total", "counter", "Configurations taken up by SIGHUP", self.reloads)
+        yield Sample("streamer_ready", "gauge", "1 while new viewers are welcome", not self._stopping)
 
 
 def _hub_limits(config: Config) -> HubLimits:

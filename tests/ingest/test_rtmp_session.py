@@ -157,8 +157,8 @@ async def test_a_clean_stop_is_told_from_a_publisher_that_vanished(caplog: pytes
         await ground.until(lambda: ground.stream.state is StreamState.STOPPED)
         assert ground.stream.counters.resumes == 1
         await ground.until(lambda: not ground.ingest.connections)
-    closed = [r.getMessage() for r in caplog.records if "closed" in r.getMessage()]
-    assert "room=room" in closed[0]
+    closed = [r for r in caplog.records if "closed" in r.getMessage()]
+    assert {"room": "room", "conn": "rtmp-1"}.items() <= vars(closed[0]).items()
     assert "vanished: the peer closed the connection" in closed[0]
     assert "took its leave" in closed[1]
 

@@ -90,19 +90,15 @@ def test_the_index_lists_live_streams_and_escapes_them() -> None:
     ]
 
     async def scenario() -> None:
-        async with serving(sources=Sources(streams=lambda: streams)) as (_, base):
-            async with asking(base) as response:
-                page = await response.text()
-                policy = response.headers["Content-Security-Policy"]
-            async with asking(f"{base}/api/v1/streams") as response:
-                listed = (await response.json())["streams"]
+        async with serving(sources=Sources(streams=lambda: streams)) as (_, base), asking(base) as response:
+            page = await response.text()
+            policy = response.headers["Content-Security-Policy"]
         assert "<script>" not in page
         assert '<a href="/watch/b">b</a>' in page
         assert "live · h264 + aac · 1 viewer<" in page
         assert page.index("a&lt;script&gt;") < page.index(">b<"), "sorted by room"
         assert "default-src 'self'" in policy
         assert "unsafe" not in policy
-        assert listed[0] == {"room": "b", "state": "live", "video": "h264", "audio": "aac", "viewers": 1}
 
     run(scenario())
 
