@@ -55,7 +55,7 @@ async def show(*, join_wait: float = 5.0) -> AsyncIterator[Show]:
 
 
 @asynccontextmanager
-async def encoder(url: str, *, width: int = 320, height: int = 240) -> AsyncIterator[None]:
+async def encoder(url: str, *, width: int = 320, height: int = 240) -> AsyncIterator[asyncio.subprocess.Process]:
     """FFmpeg pushes a moving picture with a tone, in real time, until the block ends."""
     picture = f"testsrc2=size={width}x{height}:rate={FPS}"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-re"]
@@ -75,7 +75,7 @@ async def encoder(url: str, *, width: int = 320, height: int = 240) -> AsyncIter
     command += ["-c:a", "aac", "-f", "flv", url]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
     try:
-        yield
+        yield process
     finally:
         if process.returncode is None:
             process.terminate()
