@@ -1,0 +1,127 @@
+"""The console in Chromium: what an operator and a host see and do, on a whole node with a real encoder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from streamer.http_static import BUILT_PAGES
+from tests.support.chromium import CHROMIUM_FLAGS
+from tests.support.live import encoder
+from tests.support.running import OPERATOR_KEY, ROOM_KEY, on_uvloop, running_node, settings_in
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+STREAM = "/api/v1/streams/demo"
+
+
+@pytest.fixture(autouse=True)
+def _pages_are_built() -> None:
+    if not (BUILT_PAGES / "console.html").exists():
+        pytest.skip("the pages are not built")
+
+
+@asynccontextmanager
+async def browsing(chromium: str) -> AsyncIterator[tuple[Page, list[str]]]:
+    """A new page, and what its console complains about: a policy that blocks something is an error there too."""
+    complaints: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        page = await browser.new_page(viewport={"width": 900, "height": 640})
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        try:
+            yield page, complaints
+        finally:
+            await browser.close()
+
+
+async def enter(page: Page, base: str, key: str, room: str = "") -> None:
+    await page.goto(f"{base}/console")
+    await page.fill("#key", key)
+    await page.fill("#room", room)
+    await page.click("text=Show")
+
+
+def test_an_operator_sees_streams_findings_and_viewers_and_stops_them(chromium: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            running_node(settings_in(tmp_path)) as running,
+            encoder(running.publish_url()),
+            browsing(chromium) as (page, complaints),
+        ):
+            await running.until(STREAM, "body['tracks']")
+            viewer = await running.watch()
+            await enter(page, running.base, OPERATOR_KEY)
+            card = page.locator("article", has_text="demo")
+            await card.locator(".findings li").first.wait_for()
+            await page.wait_for_selector("text=/fine|measur|short/i")
+            assert "h264 + aac" in (await card.text_content() or "")
+            assert await page.text_content("#facts") == "1 stream · 1 viewer"
+            await card.locator("summary").click()
+            await card.locator("td", has_text="http-flv").wait_for()
+            assert OPERATOR_KEY not in page.url
+            await page.reload()
+            await card.locator(".findings li").first.wait_for()  # the tab remembers the key
+            await card.locator("summary").click()
+            await card.locator("button", has_text="Close").click()
+            await page.click("#yes")
+            await card.locator("td", has_text="http-flv").wait_for(state="detached")
+            await viewer.content.read()
+            await card.locator("button", has_text="Stop").click()
+            await page.click("text=Cancel")
+            assert running.node.hub.get("demo") is not None
+            await card.locator("button", has_text="Stop").click()
+            await page.click("#yes")
+            await card.wait_for(state="detached")
+            await page.wait_for_selector("text=demo refuses publishers")
+            assert running.node.hub.blocked_for("demo") > 200
+            await page.click("text=Allow again")
+            await page.wait_for_selector("text=demo refuses publishers", state="detached")
+            assert complaints == []
+
+    on_uvloop(scenario(), 90)
+
+
+def test_a_host_sees_their_own_room_and_cannot_stop_it(chromium: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_node(settings_in(tmp_path)) as running, browsing(chromium) as (page, _):
+            await enter(page, running.base, ROOM_KEY, "demo")
+            await page.wait_for_selector("text=demo is not live.")
+            async with encoder(running.publish_url()):
+                card = page.locator("article", has_text="demo")
+                await card.locator(".findings li").first.wait_for()
+                await page.wait_for_selector("text=320×240 25 fps")
+                assert await card.locator("button").count() == 0
+
+    on_uvloop(scenario(), 90)
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"), [("guess", "The key is not valid."), (ROOM_KEY, "A stream key only opens")]
+)
+def test_a_wrong_key_is_asked_for_again(chromium: str, tmp_path: Path, key: str, sentence: str) -> None:
+    async def scenario() -> None:
+        async with running_node(settings_in(tmp_path)) as running, browsing(chromium) as (page, _):
+            await enter(page, running.base, key)
+            await page.wait_for_selector(f"text={sentence}")
+            assert await page.is_visible("#enter")
+            assert await page.evaluate("sessionStorage.length") == 0
+
+    on_uvloop(scenario(), 90)
+
+
+def test_a_node_that_is_gone_is_said_and_found_again(chromium: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_node(settings_in(tmp_path)) as running, browsing(chromium) as (page, _):
+            await enter(page, running.base, OPERATOR_KEY)
+            await page.wait_for_selector("text=Nobody is live.")
+            await page.context.set_offline(True)
+            await page.wait_for_selector("text=The server does not answer. Trying again.")
+            await page.context.set_offline(False)
+            await page.wait_for_selector("text=Nobody is live.")
+
+    on_uvloop(scenario(), 90)
