@@ -33,9 +33,11 @@ export class Card {
   readonly #rows = new Map<string, Row>();
   readonly #more = make("p", "quiet");
   readonly #actions: Actions;
+  readonly #asOperator: boolean;
 
   constructor(room: string, actions: Actions, asOperator: boolean) {
     this.#actions = actions;
+    this.#asOperator = asOperator;
     const head = make("div", "head");
     const link = make("a", "", room);
     link.href = `/watch/${encodeURIComponent(room)}`;
@@ -62,7 +64,8 @@ export class Card {
     this.root.dataset["severity"] = stream.severity ?? "ok";
     const publisher = stream.publisher ? `from ${stream.publisher.peer}` : "publisher gone";
     const media = stream.tracks?.map(describe) ?? [stream.codecs || "no media yet"];
-    const facts = [...media, publisher, `on air ${since(stream.started, nowMs)}`, count(stream.viewers, "viewer")];
+    const facts = [...media, publisher, `on air ${since(stream.started, nowMs)}`];
+    if (!this.#asOperator) facts.push(count(stream.viewers, "viewer"));
     this.#facts.textContent = facts.join(" · ");
     this.#summary.textContent = count(stream.viewers, "viewer");
     showFindings(this.#findings, stream.findings);
