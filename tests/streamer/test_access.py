@@ -187,3 +187,32 @@ def test_a_file_that_breaks_while_the_node_runs_keeps_the_old_keys(
         assert store.is_valid("demo", "right")
         assert store.is_valid("demo", "right")
     assert len(caplog.records) == 1, "said once for each change of the file"
+
+
+def test_the_operators_key_is_stored_beside_the_rooms_and_opens_no_room(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "keys.json")
+    store.put("demo", "of-demo", created=CREATED)
+    store.put_operator("of-all", created=CREATED)
+    store.put("other", "of-other", created=CREATED)
+    again = KeyStore(tmp_path / "keys.json")
+    assert again.is_operator("of-all")
+    assert not again.is_operator("of-demo")
+    assert not again.is_operator("")
+    assert not again.is_valid("demo", "of-all")
+    assert again.is_any("of-other")
+    assert not again.is_any("of-all")
+    assert again.operator is not None
+    assert again.operator.created == CREATED
+    assert "of-all" not in (tmp_path / "keys.json").read_text()
+    assert again.revoke("demo")
+    assert again.is_operator("of-all"), "other changes leave it alone"
+    assert again.revoke_operator()
+    assert not again.is_operator("of-all")
+    assert again.is_valid("other", "of-other")
+
+
+def test_without_an_operator_key_nobody_is_the_operator(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "keys.json")
+    assert store.operator is None
+    assert not store.is_operator("")
+    assert not store.is_operator("anything")

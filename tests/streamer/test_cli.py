@@ -90,6 +90,25 @@ def test_a_key_is_shown_once_and_rotates_only_when_asked(capsys: pytest.CaptureF
     assert json.loads(Path("data/keys.json").read_text())["keys"] == {}
 
 
+def test_the_operators_key_is_shown_once_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "--operator", "--http", ":9999"]) == 0
+    first = capsys.readouterr().out
+    secret = re.search(r"^  (\S{32})$", first, re.MULTILINE)
+    assert secret
+    assert "http://HOST:9999/console" in first
+    assert secret[1] not in Path("data/keys.json").read_text()
+    assert main(["key", "--operator"]) == 1
+    assert "--rotate" in capsys.readouterr().err
+    assert main(["key", "--operator", "--rotate"]) == 0
+    assert secret[1] not in capsys.readouterr().out
+    assert main(["key", "--list"]) == 0
+    assert capsys.readouterr().out.startswith("(operator)  since ")
+    assert main(["key", "--operator", "demo"]) == 2
+    assert "name none" in capsys.readouterr().err
+    assert main(["key", "--operator", "--revoke"]) == 0
+    assert main(["key", "--operator", "--revoke"]) == 1
+
+
 def test_a_broken_key_file_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     Path("data").mkdir()
     Path("data/keys.json").write_text("{")

@@ -179,3 +179,25 @@ def test_every_setting_is_described_and_within_its_own_bounds() -> None:
 def test_the_documentation_is_up_to_date() -> None:
     page = ROOT / "docs" / "configuration.md"
     assert page.read_text(encoding="utf-8") == render_docs(), "run `make docs`"
+
+
+def test_patterns_are_a_list_in_toml_and_have_commas_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text('[record]\nrooms = ["demo", "vip-*"]\n')
+    assert load_config(file=file).config.record.rooms == ("demo", "vip-*")
+    given = [Given("record.rooms", " demo, vip-? ,", "--set record.rooms")]
+    assert load_config(flags=given).config.record.rooms == ("demo", "vip-?")
+    assert load_config(flags=[Given("record.rooms", "", "--set")]).config.record.rooms == ()
+
+
+@pytest.mark.parametrize("value", ["true", "[1]", '["a/b"]', '["../x"]', '["[a]"]', '[""  , "a b"]'])
+def test_patterns_that_name_no_room_are_refused(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(f"[record]\nrooms = {value}\n")
+    with pytest.raises(ConfigError, match=r"a\.toml:2: record\.rooms = .* needs "):
+        load_config(file=file)
+
+
+def test_a_grace_that_the_whole_stop_has_no_time_for_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--set: drain.grace_s = 60 must be below drain.timeout_s = 10"):
+        load_config(flags=[Given("drain.grace_s", "60", "--set")])
