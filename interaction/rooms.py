@@ -21,7 +21,7 @@ from media.event import Lane
 
 __all__ = ["Rooms", "is_room_name"]
 
-ROOM_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ROOM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 """No braces: a room's name is the hash tag of its keys."""
 MAX_ROOMS = 10_000
 """Rooms open at once on a node. Anybody can ask for any name."""
@@ -55,6 +55,7 @@ class Rooms:
         self.settings = settings
         self.node = node or secrets.token_hex(4)
         self.open_rooms: dict[str, Room] = {}
+        self._delivered = 0
         self.reader = Reader(broker, node=self.node, clock=clock, recent=settings.recent_danmaku)
         self._clock = clock
         self._timelines = timelines
@@ -63,6 +64,11 @@ class Rooms:
         self._spreads: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._presence_at: dict[str, float] = {}
+
+    @property
+    def deliveries(self) -> int:
+        """Events handed to viewers since the start, those of rooms that were let go included."""
+        return self._delivered + sum(room.spread.deliveries for room in self.open_rooms.values())
 
     async def run(self) -> None:
         """Until cancelled; then everybody is told that the server goes away."""
@@ -234,6 +240,7 @@ class Rooms:
         for name, room in tuple(self.open_rooms.items()):
             if room.is_idle(now):
                 del self.open_rooms[name]
+                self._delivered += room.spread.deliveries
                 self._presence_at.pop(name, None)
                 self._spreads.pop(name).cancel()
                 self.reader.remove(room)

@@ -18,10 +18,11 @@ def _setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    secret: bool = False,
 ) -> Any:
     return field(
         default=default,
-        metadata={"doc": doc, "unit": unit, "low": low, "high": high, "choices": choices},
+        metadata={"doc": doc, "unit": unit, "low": low, "high": high, "choices": choices, "secret": secret},
     )
 
 
@@ -33,6 +34,7 @@ class RedisSettings:
         "",
         "An outside Redis or Valkey, 7 or newer: `redis://`, `rediss://` or `unix://` for one server,"
         " `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE`, or `redis+cluster://HOST:PORT,HOST:PORT`.",
+        secret=True,  # it may hold a password
     )
     timeout_s: float = _setting(
         2.0,
@@ -54,7 +56,10 @@ class RoomSettings:
     """Rooms: who may speak, how much, and how it is spread."""
 
     token_keys: str = _setting(
-        "", "Secrets that sign tokens, separated by commas. The first signs; all are accepted. Empty: a random one."
+        "",
+        "Secrets that sign tokens, separated by commas. The first signs; all are accepted. Empty: the node makes one"
+        " and keeps it in the data folder.",
+        secret=True,
     )
     anonymous: str = _setting(
         "send",

@@ -10,10 +10,11 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["ValkeyError", "ValkeyServer"]
+__all__ = ["ValkeyError", "ValkeyServer", "answers"]
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +85,10 @@ class ValkeyServer:
         lock = self.folder / "valkey.lock"
         command = (sys.executable, "-I", "-S", str(child), str(os.getpid()), str(lock), str(binary))
         with (self.folder / "valkey.log").open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *command, *self._arguments(), stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
+            process = await _whole(
+                asyncio.create_subprocess_exec(
+                    *command, *self._arguments(), stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
+                )
             )
         self.pid = process.pid
         try:
@@ -113,7 +116,7 @@ class ValkeyServer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + READY_TIMEOUT_S
         while process.returncode is None:
-            if await _answers(self.socket):
+            if await answers(self.socket):
                 return
             if loop.time() > deadline:
                 raise ValkeyError(f"valkey did not answer within {READY_TIMEOUT_S:g} s; see {self.folder}/valkey.log")
@@ -147,7 +150,7 @@ def _socket_folder(folder: Path) -> Iterator[Path]:
         yield Path(short)
 
 
-async def _answers(socket: Path) -> bool:
+async def answers(socket: Path) -> bool:
     """Whether a server behind `socket` answers PONG; while it loads its file it answers otherwise."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(socket))
@@ -162,6 +165,16 @@ async def _answers(socket: Path) -> bool:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def _whole(starting: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
+    """A start that is cancelled half way would leave a process behind that nobody knows of."""
+    task = asyncio.ensure_future(starting)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _stop(await task)
+        raise
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_config_flags(command)
         command.set_defaults(run=run)
     _add_key(commands.add_parser("key", help="make, list or revoke keys", allow_abbrev=False))
+    _add_token(commands.add_parser("token", help="sign a token for a room", allow_abbrev=False))
+    _add_events(commands.add_parser("events", help="export what happened in a room", allow_abbrev=False))
     _add_cert(commands.add_parser("cert", help="make a self-signed certificate", allow_abbrev=False))
     commands.add_parser("demo", help="publish a test picture (see: streamer demo --help)", add_help=False)
     commands.add_parser("bench", help="load and measure a server (see: streamer bench --help)", add_help=False)
@@ -92,6 +94,28 @@ def _add_key(command: argparse.ArgumentParser) -> None:
     command.add_argument("--operator", action="store_true", help="the operator's key, for the API and /console")
     _add_config_flags(command)
     command.set_defaults(run=_key)
+
+
+def _add_token(command: argparse.ArgumentParser) -> None:
+    command.description = "Sign a token: for a host's tools, the shop's back end, or a viewer with a name."
+    command.add_argument("room", metavar="ROOM", help="or * for every room")
+    command.add_argument("--sender", default="host", metavar="NAME", help="who the events are from (host)")
+    command.add_argument("--role", choices=("viewer", "moderator", "host", "backend"), default="host")
+    command.add_argument("--hours", type=float, default=12.0, help="how long it is good for (12)")
+    _add_config_flags(command)
+    command.set_defaults(run=_token)
+
+
+def _add_events(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Write everything that is stored of a room's events to stdout, by their time in the broadcast."
+    )
+    command.add_argument("action", choices=("export",))
+    command.add_argument("room", metavar="ROOM")
+    command.add_argument("--format", choices=("jsonl", "msgpack", "xml"), default="jsonl")
+    command.add_argument("--epoch", help="of one broadcast only")
+    _add_config_flags(command)
+    command.set_defaults(run=_events)
 
 
 def _add_cert(command: argparse.ArgumentParser) -> None:
@@ -151,6 +175,29 @@ def _key(options: argparse.Namespace) -> int:
     except RoomNameError as exc:
         return _fail(str(exc), USAGE)
     except KeyFileError as exc:
+        return _fail(str(exc), FAILED)
+
+
+def _token(options: argparse.Namespace) -> int:
+    from streamer.cli_events import make_token
+    from streamer.room_name import RoomNameError, check_room_name
+
+    config = _load(options).config
+    try:
+        room = options.room if options.room == "*" else check_room_name(options.room)
+        return make_token(config, room, sender=options.sender, role=options.role, seconds=options.hours * 3600)
+    except RoomNameError as exc:
+        return _fail(str(exc), USAGE)
+    except OSError as exc:
+        return _fail(f"{config.data.dir}: {exc.strerror}", FAILED)
+
+
+def _events(options: argparse.Namespace) -> int:
+    from streamer.cli_events import EventsError, export_events
+
+    try:
+        return export_events(_load(options).config, options.room, options.format, epoch=options.epoch)
+    except EventsError as exc:
         return _fail(str(exc), FAILED)
 
 

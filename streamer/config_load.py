@@ -21,6 +21,8 @@ FILE_VARIABLE = "STREAMER_CONFIG"
 MAX_FILE_BYTES = 1 << 20
 """A configuration has some kilobytes; more is the wrong file."""
 DEFAULT_SOURCE = "default"
+HIDDEN = '"..."'
+"""What is printed of a secret that is set."""
 
 
 class ConfigError(Exception):
@@ -50,7 +52,8 @@ class LoadedConfig:
             if setting.section != section:
                 yield f"{'' if not section else chr(10)}[{setting.section}]"
                 section = setting.section
-            value = format_value(getattr(getattr(self.config, section), setting.key))
+            held = getattr(getattr(self.config, section), setting.key)
+            value = HIDDEN if setting.secret and held else format_value(held)
             yield f"{setting.key} = {value}  # {self.sources[setting.name]}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from interaction.settings import RedisSettings, RoomSettings
 from streamer.address import Address
 
 __all__ = [
@@ -275,6 +276,8 @@ class Config:
     stream: StreamSettings = StreamSettings()
     record: RecordSettings = RecordSettings()
     drain: DrainSettings = DrainSettings()
+    redis: RedisSettings = RedisSettings()
+    rooms: RoomSettings = RoomSettings()
     demo: DemoSettings = DemoSettings()
     log: LogSettings = LogSettings()
     data: DataSettings = DataSettings()
@@ -293,7 +296,8 @@ class Setting:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
-    live: bool
+    live: bool = False
+    secret: bool = False
 
     @property
     def name(self) -> str:

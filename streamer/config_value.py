@@ -21,6 +21,8 @@ _PATTERN = re.compile(r"[A-Za-z0-9_.*?-]{1,64}", re.ASCII)
 
 def parse_value(setting: Setting, raw: Any) -> Any:
     """The value of `raw`, which is text or what TOML made of it. Raises ValueError: "needs ...", without the key."""
+    if raw == "" and setting.default == "":
+        return raw  # empty means "not set" where it is the default
     value = _READERS[setting.annotation](raw)
     if setting.choices and value not in setting.choices:
         raise ValueError(f"needs one of {', '.join(setting.choices)}")

@@ -86,6 +86,11 @@ class KeyStore:
         known = (stored.sha256 if stored else "", self._granted.get(room, ""))
         return any([hmac.compare_digest(given, sha256) for sha256 in known])  # noqa: C419  no early end
 
+    def has(self, room: str) -> bool:
+        """Whether there is a key for `room`."""
+        self._reload()
+        return room in self._content.rooms or room in self._granted
+
     def is_operator(self, secret: str) -> bool:
         """Whether `secret` is the operator's. Takes the same time where no such key was made."""
         self._reload()

@@ -17,6 +17,7 @@ from aiohttp import web
 from ingest.authorize import Refusal
 from ingest.rtmp_server import RtmpIngest
 from ingest.rtmp_session import SessionLimits
+from interaction.layer import InteractionLayer
 from media.clock import SystemClock
 from media.gop import GopLimits
 from media.hub import Hub, HubLimits
@@ -30,6 +31,7 @@ from streamer.api import Api
 from streamer.api_views import ApiViews
 from streamer.config import Config
 from streamer.demo import DemoHost, demo_url
+from streamer.event_layer import HubTimelines, event_samples, with_token_key
 from streamer.health_board import HealthBoard
 from streamer.http import HttpSite, ListenError, Sources, build_app
 from streamer.keys import KeyStore, new_secret
@@ -93,6 +95,14 @@ class Node:
         )
         self.health = HealthBoard(self.hub, self.clock)
         self.recordings = Recordings(self.hub, Recorder(config.data.dir / RECORDINGS_FOLDER), config.record.rooms)
+        self.events = InteractionLayer(
+            config.redis,
+            with_token_key(config.rooms, config.data.dir),
+            data=config.data.dir,
+            clock=self.clock,
+            timelines=HubTimelines(self.hub),
+            knows=self._knows,
+        )
         self.operators = OperatorAccess(self.keys, self.access.backoff, self.clock)
         self.hub.on_claim = self._on_claim
         self.reloads = 0
@@ -112,7 +122,8 @@ class Node:
             if on_bound:
                 on_bound(bound)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(part) for part in (self.loop_lag.run(), self.rtmp.run(), self._expire())]
+                parts = (self.loop_lag.run(), self.rtmp.run(), self._expire(), self.events.run())
+                tasks = [group.create_task(part) for part in parts]
                 if self.config.demo.enabled and bound.rtmp:
                     tasks.append(group.create_task(self._demo_host(bound.rtmp).run()))
                 if tls:
@@ -151,6 +162,7 @@ class Node:
             self.metrics.add_source(source)
         samples = MediaSamples(self.hub, self.rtmp, self.flv, self.health, self.recordings)
         self.metrics.add_source(samples.samples)
+        self.metrics.add_source(lambda: event_samples(self.events))
         stack.callback(self.rtmp.close)
         rtmp = self.config.rtmp
         return Bound(
@@ -238,7 +250,11 @@ class Node:
         """The routes of the floors below."""
         views = ApiViews(self.hub, self.flv, self.health, self.recordings, self.clock)
         api = Api(self.hub, self.flv, views, self.operators)
-        return (web.get("/live/{room}.flv", self.flv.handle), *api.routes())
+        return (web.get("/live/{room}.flv", self.flv.handle), *self.events.gateway.routes(), *api.routes())
+
+    def _knows(self, room: str) -> bool:
+        """A room is one that is live, has a key, or, where anyone may publish, any."""
+        return self.config.access.open or self.hub.get(room) is not None or self.keys.has(room)
 
     def _summaries(self) -> Iterable[StreamSummary]:
         """The streams, for the index page."""

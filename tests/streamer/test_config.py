@@ -166,6 +166,14 @@ def test_the_printed_configuration_is_toml_that_gives_itself(tmp_path: Path) -> 
     assert sum(map(len, tomllib.loads(text).values())) == len(list(settings()))
 
 
+def test_secrets_are_not_printed() -> None:
+    loaded = load_config(
+        flags=[Given("redis.url", "redis://:hush@db", "--set"), Given("rooms.token_keys", "hush", "--set")]
+    )
+    assert loaded.config.redis.url == "redis://:hush@db"
+    assert "hush" not in "\n".join(loaded.lines())
+
+
 def test_every_setting_is_described_and_within_its_own_bounds() -> None:
     for setting in settings():
         assert setting.doc.endswith("."), setting.name
