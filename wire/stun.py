@@ -88,6 +88,9 @@ _ICE_CONTROLLING = 0x802A
 
 _INTEGRITY_SIZE = 20
 _FIRST_OPTIONAL = 0x8000  # RFC 8489, 14: attributes below must be understood
+_UNDERSTOOD = frozenset(
+    {_USERNAME, _MESSAGE_INTEGRITY, _ERROR_CODE, _UNKNOWN_ATTRIBUTES, _XOR_MAPPED_ADDRESS, _PRIORITY, _USE_CANDIDATE}
+)
 _IPV4 = 1
 _IPV6 = 2
 
@@ -123,23 +126,30 @@ def parse(datagram: bytes) -> StunMessage:
 
     Raises `WireError`.
     """
-    kind, transaction_id, end = _parse_header(datagram)
-    message = _Fields(transaction_id)
+    kind, transaction_id = _parse_header(datagram)
+    end = len(datagram)
     at = _HEADER_SIZE
-    count = 0
+    values: dict[int, bytes] = {}
+    integrity_at: int | None = None
     while at < end:
-        if end - at < 4:
-            raise Truncated(f"STUN attribute header has {end - at} of 4 bytes")
+        # the length is a multiple of four, so a header is always whole
         attribute, size = _ATTRIBUTE.unpack_from(datagram, at)
         value_end = at + 4 + size
         if value_end > end:
             raise Truncated(f"STUN attribute 0x{attribute:04x} of {size} bytes passes the end at {end}")
-        count += 1
-        if count > MAX_ATTRIBUTES:
-            raise LimitExceeded(f"more than {MAX_ATTRIBUTES} STUN attributes")
-        message.read(attribute, datagram[at + 4 : value_end], at=at, datagram=datagram)
+        if attribute == _FINGERPRINT:
+            _check_fingerprint(datagram, at, datagram[at + 4 : value_end])
+        elif integrity_at is None:
+            if attribute == _MESSAGE_INTEGRITY:
+                _expect_size("MESSAGE-INTEGRITY", datagram[at + 4 : value_end], _INTEGRITY_SIZE)
+                integrity_at = at
+            elif attribute not in values:  # RFC 8489, 14: of doubled attributes the first counts
+                values[attribute] = datagram[at + 4 : value_end]
+        # RFC 8489, 14.5: what follows MESSAGE-INTEGRITY is not covered by it and is ignored
         at = value_end + (-size & 3)
-    return message.build(kind)
+    if len(values) > MAX_ATTRIBUTES:
+        raise LimitExceeded(f"{len(values)} STUN attributes exceed {MAX_ATTRIBUTES}")
+    return _build(kind, transaction_id, values, integrity_at)
 
 
 def check_integrity(datagram: bytes, message: StunMessage, password: bytes) -> bool:
@@ -189,7 +199,7 @@ def binding_error(
     return _sealed(BINDING_ERROR, transaction_id, body, password)
 
 
-def _parse_header(datagram: bytes) -> tuple[int, bytes, int]:
+def _parse_header(datagram: bytes) -> tuple[int, bytes]:
     size = len(datagram)
     if size < _HEADER_SIZE:
         raise Truncated(f"STUN header has {size} of {_HEADER_SIZE} bytes")
@@ -200,79 +210,41 @@ def _parse_header(datagram: bytes) -> tuple[int, bytes, int]:
         raise Malformed(f"not STUN: type 0x{kind:04x}, cookie 0x{cookie:08x}")
     if length & 3 or _HEADER_SIZE + length != size:
         raise Malformed(f"STUN length {length} does not fit a datagram of {size} bytes")
-    return kind, transaction_id, size
+    return kind, transaction_id
 
 
-class _Fields:
-    """What has been read of a message so far."""
-
-    def __init__(self, transaction_id: bytes) -> None:
-        self._transaction_id = transaction_id
-        self._username: str | None = None
-        self._numbers: dict[int, int] = {}
-        self._use_candidate = False
-        self._mapped: Address | None = None
-        self._integrity_at: int | None = None
-        self._unknown: list[int] = []
-        self._sealed = False
-
-    def read(self, attribute: int, value: bytes, *, at: int, datagram: bytes) -> None:
-        if self._sealed:
-            raise Malformed(f"STUN attribute 0x{attribute:04x} after FINGERPRINT")
-        if attribute == _FINGERPRINT:
-            _check_fingerprint(datagram, at, value)
-            self._sealed = True
-        elif self._integrity_at is not None:
-            return  # RFC 8489, 14.5: what follows MESSAGE-INTEGRITY is not covered by it and is ignored
-        elif attribute == _MESSAGE_INTEGRITY:
-            _expect_size("MESSAGE-INTEGRITY", value, _INTEGRITY_SIZE)
-            self._integrity_at = at
-        elif attribute == _USERNAME:
-            self._username = _username(value)
-        elif attribute == _USE_CANDIDATE:
-            self._use_candidate = True
-        elif attribute == _XOR_MAPPED_ADDRESS:
-            self._mapped = _read_xor_address(value, self._transaction_id)
-        elif attribute in _NUMBERS:
-            self._numbers[attribute] = _number(attribute, value)
-        elif attribute < _FIRST_OPTIONAL and attribute != _UNKNOWN_ATTRIBUTES:
-            self._unknown.append(attribute)
-
-    def build(self, kind: int) -> StunMessage:
-        get = self._numbers.get
-        return StunMessage(
-            kind=kind,
-            transaction_id=self._transaction_id,
-            username=self._username,
-            priority=get(_PRIORITY),
-            use_candidate=self._use_candidate,
-            controlling=get(_ICE_CONTROLLING),
-            controlled=get(_ICE_CONTROLLED),
-            mapped_address=self._mapped,
-            error_code=get(_ERROR_CODE),
-            integrity_at=self._integrity_at,
-            unknown=tuple(self._unknown),
-        )
+def _build(kind: int, transaction_id: bytes, values: dict[int, bytes], integrity_at: int | None) -> StunMessage:
+    username = values.get(_USERNAME)
+    mapped = values.get(_XOR_MAPPED_ADDRESS)
+    error = values.get(_ERROR_CODE)
+    return StunMessage(
+        kind,
+        transaction_id,
+        None if username is None else _username(username),
+        _number("PRIORITY", _UINT32, values.get(_PRIORITY)),
+        _USE_CANDIDATE in values,
+        _number("ICE-CONTROLLING", _UINT64, values.get(_ICE_CONTROLLING)),
+        _number("ICE-CONTROLLED", _UINT64, values.get(_ICE_CONTROLLED)),
+        None if mapped is None else _read_xor_address(mapped, transaction_id),
+        None if error is None else _error_code(error),
+        integrity_at,
+        tuple(attribute for attribute in values if attribute < _FIRST_OPTIONAL and attribute not in _UNDERSTOOD),
+    )
 
 
-_NUMBERS = {
-    _PRIORITY: ("PRIORITY", _UINT32),
-    _ICE_CONTROLLED: ("ICE-CONTROLLED", _UINT64),
-    _ICE_CONTROLLING: ("ICE-CONTROLLING", _UINT64),
-    _ERROR_CODE: ("ERROR-CODE", None),
-}
-
-
-def _number(attribute: int, value: bytes) -> int:
-    name, layout = _NUMBERS[attribute]
-    if layout is None:
-        # RFC 8489, 14.8: a reason phrase follows the four bytes
-        if len(value) < 4:
-            raise Truncated(f"{name} has {len(value)} of 4 bytes")
-        return (value[2] & 7) * 100 + value[3]
+def _number(name: str, layout: Struct, value: bytes | None) -> int | None:
+    if value is None:
+        return None
     _expect_size(name, value, layout.size)
     number: int = layout.unpack(value)[0]
     return number
+
+
+def _error_code(value: bytes) -> int:
+    # RFC 8489, 14.8: class and number; a reason phrase may follow
+    if len(value) < 4:
+        raise Truncated(f"ERROR-CODE has {len(value)} of 4 bytes")
+    return (value[2] & 7) * 100 + value[3]
 
 
 def _expect_size(name: str, value: bytes, size: int) -> None:
@@ -292,6 +264,8 @@ def _username(value: bytes) -> str:
 def _check_fingerprint(datagram: bytes, at: int, value: bytes) -> None:
     # RFC 8489, 14.7: the CRC covers everything before the attribute, and it is the last one
     _expect_size("FINGERPRINT", value, 4)
+    if at + 8 != len(datagram):
+        raise Malformed(f"FINGERPRINT at {at} is not the last attribute of {len(datagram)} bytes")
     if crc32(datagram[:at]) ^ _FINGERPRINT_XOR != _UINT32.unpack(value)[0]:
         raise Malformed("FINGERPRINT does not match")
 
