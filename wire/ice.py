@@ -109,6 +109,17 @@ class IceLiteAgent:
         checked_at = self._verified.get(address)
         return checked_at is not None and now - checked_at < CONSENT_TIMEOUT
 
+    def refresh(self, address: Address, now: float) -> None:
+        """Something authentic came from this verified address: it counts as a check."""
+        self._verified[address] = now
+
+    def follow_handshake(self, address: Address) -> bool:
+        """Before a nomination, answer the verified address that DTLS comes from; returns whether that is a move."""
+        if self.nominated or address == self.remote:
+            return False
+        self.remote = address
+        return True
+
     def restart(self, local: IceCredentials, *, remote_ufrag: str) -> None:
         """RFC 8445, 9: new credentials; media stays where it is until a check with them arrives."""
         self._retired = (self.local, self._remote_ufrag)

@@ -48,31 +48,34 @@ class AccessUnitAssembler:
         self._nals: list[bytes] = []
         self._size = 0
         self._broken = False
+        self._gap = False
         self._after_loss = False
 
     def receive(self, item: InOrder) -> list[RtpUnit]:
         """Take the next packet; returns the pictures that are complete now, at most two. Never raises."""
         packet = item.packet
+        if item.after_gap:
+            self._note_gap()
         if not packet.payload:  # padding, which browsers probe the bandwidth with
-            self._note_gap(item)
             return []
         units = []
         time = self._unwrap(packet.timestamp)
         if time != self._time:
-            units += self._finish()  # its marker never came
+            if self._time is not None:
+                units += self._finish()  # its marker never came
             self._time = time
-        self._note_gap(item)
+        self._broken = self._broken or self._gap
+        self._gap = False
         if not self._broken:
             self._add(packet.payload)
         if packet.marker:
             units += self._finish()
         return units
 
-    def _note_gap(self, item: InOrder) -> None:
-        if item.after_gap:
-            # what was lost may be the end of one picture and the beginning of the next
-            self._depacketiser.reset()
-            self._broken = True
+    def _note_gap(self) -> None:
+        # what was lost may be the end of one picture and the beginning of the next
+        self._depacketiser.reset()
+        self._broken = self._gap = True
 
     def _add(self, payload: bytes) -> None:
         try:
