@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
@@ -34,6 +34,8 @@ __all__ = [
     "SrtpProfile",
     "is_dtls",
 ]
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 MTU = 1200
 """Bytes of one outgoing datagram: fits every tunnel and IPv6's minimum of 1,280 with its headers."""
@@ -125,13 +127,14 @@ def is_dtls(datagram: bytes) -> bool:
 
 
 class DtlsContext:
-    """What all connections share: a self-signed ECDSA P-256 certificate and OpenSSL's settings.
+    """What all connections share: a self-signed certificate and OpenSSL's settings.
 
-    `today` is wall-clock time, for the validity dates that nobody checks but some peers parse.
+    `today` is wall-clock time, for the validity dates that nobody checks but some peers parse. Without a `key` a new
+    ECDSA P-256 one is made.
     """
 
-    def __init__(self, *, today: datetime) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, *, today: datetime, key: PrivateKey | None = None) -> None:
+        key = key or ec.generate_private_key(ec.SECP256R1())
         certificate = _self_signed(key, today)
         self.fingerprint = _fingerprint(certificate, "sha-256")
         # the version-flexible method, so that one context serves both roles; pinned to DTLS 1.2 below
@@ -320,7 +323,7 @@ def _accept_any_chain(*_: object) -> bool:
     return True
 
 
-def _self_signed(key: ec.EllipticCurvePrivateKey, today: datetime) -> x509.Certificate:
+def _self_signed(key: PrivateKey, today: datetime) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "streamer")])
     start = today.astimezone(UTC) - timedelta(days=1)  # a peer's clock may be behind
     return (

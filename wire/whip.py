@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -14,12 +13,10 @@ from wire.sdp.lines import Attributes, split_lines
 __all__ = [
     "EXPOSED_HEADERS",
     "FRAGMENT_TYPE",
-    "PROBLEM_TYPE",
     "SDP_TYPE",
     "IceFragment",
     "IceServer",
     "PatchVerdict",
-    "Problem",
     "ice_server_links",
     "is_content_type",
     "judge_patch",
@@ -30,7 +27,6 @@ __all__ = [
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
-PROBLEM_TYPE = "application/problem+json"
 EXPOSED_HEADERS = ("Location", "Link", "ETag", "Accept-Patch", "Retry-After", "Streamer-Timeline")
 """What a page on another origin may read: Access-Control-Expose-Headers."""
 
@@ -42,21 +38,6 @@ class IceServer:
     url: str
     username: str | None = None
     credential: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Problem details (RFC 9457). `detail` is for the peer's developer and never holds a secret."""
-
-    status: int
-    title: str
-    detail: str = ""
-
-    def to_json(self) -> str:
-        members: dict[str, object] = {"type": "about:blank", "status": self.status, "title": self.title}
-        if self.detail:
-            members["detail"] = self.detail
-        return json.dumps(members)
 
 
 @dataclass(frozen=True, slots=True)
