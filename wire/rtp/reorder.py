@@ -49,7 +49,6 @@ class ReorderBuffer:
         self._waiting: dict[int, RtpPacket] = {}
         self._holes: dict[int, _Hole] = {}
         self._restart: int | None = None
-        self._gap = False
 
     def __repr__(self) -> str:
         return f"<ReorderBuffer next={self._next} waiting={len(self._waiting)} holes={len(self._holes)}>"
@@ -96,8 +95,7 @@ class ReorderBuffer:
         self.lost += len(given_up)
         for index in given_up:
             del self._holes[index]
-        self._skip_to(min(index for index in self._waiting if index > given_up[-1]))
-        return self._release()
+        return self._release_until(min(self._holes, default=None))
 
     def _note_holes(self, index: int, now: float) -> None:
         newest = max(self._waiting, default=self._next - 1)
@@ -107,14 +105,19 @@ class ReorderBuffer:
     def _release(self) -> list[InOrder]:
         released = []
         while (packet := self._waiting.pop(self._next, None)) is not None:
-            released.append(InOrder(self._next, packet, self._gap))
-            self._gap = False
+            released.append(InOrder(self._next, packet, after_gap=False))
             self._next += 1
         return released
 
-    def _skip_to(self, index: int) -> None:
-        self._next = index
-        self._gap = True
+    def _release_until(self, hole: int | None) -> list[InOrder]:
+        """What waits in front of the first hole that is still open; every hole before it is a gap."""
+        released = []
+        for index in sorted(self._waiting):
+            if hole is not None and index > hole:
+                break
+            released.append(InOrder(index, self._waiting.pop(index), after_gap=index != self._next))
+            self._next = index + 1
+        return released
 
     def _renumber(self, index: int, packet: RtpPacket) -> list[InOrder]:
         """RFC 3550, A.1: two packets in a row with a far-off number mean that the sender began anew."""
@@ -124,6 +127,5 @@ class ReorderBuffer:
         self._waiting.clear()
         self._holes.clear()
         self._restart = None
-        self._skip_to(index + 1)
-        self._gap = False
+        self._next = index + 1
         return [InOrder(index, packet, after_gap=True)]

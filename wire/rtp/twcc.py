@@ -77,7 +77,8 @@ class ArrivalRecorder:
             self._next = min(self._next, index)
             self._arrivals.setdefault(index, round(now * TICKS_PER_SECOND))
         if len(self._arrivals) > MAX_STATUSES:
-            del self._arrivals[min(self._arrivals)]
+            self._arrivals.clear()  # nobody has asked for seconds: the old times are worth nothing
+            self._next = index + 1
 
     def feedback(self, media_ssrc: int) -> list[TransportFeedback]:
         """What has arrived since the last call, as one or more packets; call it every 50 to 100 ms."""
