@@ -93,7 +93,7 @@ def _freezes(shown: Sequence[float], begun: float, ended: float, interval: float
 def _gops(pictures: Sequence[Picture], gaps: Sequence[bool]) -> tuple[int, int]:
     """Those that begin among `pictures`, and how many of them are damaged; the last one may be cut short."""
     gops: list[bool] = []  # damaged
-    for picture, gap in zip(pictures, [False, *gaps], strict=True):
+    for picture, gap in zip(pictures, [False, *gaps], strict=False):  # no pictures have no gaps
         if gap and gops:
             gops[-1] = True  # what is missing came before this picture, be it a keyframe
         if picture.keyframe:

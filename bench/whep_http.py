@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -39,7 +39,7 @@ class WhepUrl:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError(f"{self.url}: only http:// and https:// URLs can be loaded")
         if self.token is not None and not self.token.isprintable():
             raise ValueError("the token has characters that no header can carry")
@@ -63,8 +63,12 @@ class WhepUrl:
         return parts.port or (443 if parts.scheme == "https" else 80)
 
     def moved(self, location: str) -> WhepUrl:
-        """Where a Location header points, absolute or relative to this URL (RFC 9110, 10.2.2)."""
-        return WhepUrl(urljoin(self.url, location), self.token)
+        """Where a Location header points, absolute or relative to this URL (RFC 9110, 10.2.2).
+
+        Another host does not get the token: whoever may redirect should not be able to collect it.
+        """
+        there = WhepUrl(urljoin(self.url, location), self.token)
+        return there if (there.host, there.port) == (self.host, self.port) else replace(there, token=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wire import sdp
 from wire.dtls import DtlsRole, Fingerprint
-from wire.errors import Malformed, Unsupported
+from wire.errors import Malformed, Unsupported, WireError
 from wire.ice import IceCredentials
 from wire.rtp.extensions import ABS_SEND_TIME, MID, TRANSPORT_SEQUENCE
 from wire.sdp import Extension, MediaSection, RtpCodec, SessionDescription
@@ -100,7 +100,7 @@ def _h264_codecs() -> Iterator[RtpCodec]:
 
 def read_answer(text: str | bytes, *, ipv6: bool) -> WhepAnswer:
     """Read an answer to `make_offer`, with the candidates of one address family. Raises `WireError`."""
-    answer = sdp.parse(text)
+    answer = _parse(text)
     sections = [section for section in answer.sections if not section.rejected and section.codecs]
     video = _find(sections, "video")
     if video is None:
@@ -123,6 +123,13 @@ def read_answer(text: str | bytes, *, ipv6: bool) -> WhepAnswer:
         clock_rates={codec.payload_type: codec.clock_rate for codec in codecs},
         transport_sequence=_transport_sequence(sections),
     )
+
+
+def _parse(text: str | bytes) -> SessionDescription:
+    try:
+        return sdp.parse(text)
+    except WireError as exc:
+        raise Malformed(f"the answer cannot be read: {exc}") from exc
 
 
 def _find(sections: list[MediaSection], kind: str) -> MediaSection | None:

@@ -64,7 +64,8 @@ class ClipServer:
     """`url` is where to post. What a test sets before a viewer comes: `refuse` with a status, `edit` the answer's
     text, `advertise` another UDP port (a relay's), `absolute` Locations, `redirect` once, `timeline` header.
 
-    What it saw: `offers`, `tokens`, `deleted` (session names), `viewers`.
+    What it saw: `offers`, `tokens`, `deleted` (session names), `viewers`; `leaving` is called with each that is
+    deleted, `reported` with the number of viewers that have sent a report.
     """
 
     clip: Clip
@@ -74,6 +75,8 @@ class ClipServer:
     absolute: bool = True
     redirect: bool = False
     timeline: bool = True
+    leaving: Callable[[str, Viewer], None] = lambda _name, _viewer: None
+    reported: Callable[[int], None] = lambda _count: None
     http_port: int = 0
     udp_port: int = 0
     offers: list[str] = field(default_factory=list)
@@ -152,6 +155,7 @@ class ClipServer:
         name = bytes.fromhex(request.match_info["name"]).decode()
         self.deleted.append(name)
         if (viewer := self.viewers.pop(name, None)) is not None:
+            self.leaving(name, viewer)
             viewer.peer.close()
             self._by_address = {at: other for at, other in self._by_address.items() if other is not viewer}
         return web.Response(status=200)
@@ -202,6 +206,7 @@ class ClipServer:
                     self._send(viewer, time_, payloads)
             elif isinstance(event, RtcpReceived):
                 viewer.said += event.packets
+                self.reported(sum(bool(other.said) for other in self.viewers.values()))
                 self._repair(viewer, [packet for packet in event.packets if isinstance(packet, Nack)])
             elif isinstance(event, PeerClosed):
                 viewer.said.append(event)
