@@ -28,6 +28,7 @@ from bench.whep_probe import SentPicture
 
 __all__ = [
     "DatagramSchedule",
+    "Floor",
     "WhepFloorPlan",
     "WhepFloorReport",
     "gso_available",
@@ -123,10 +124,12 @@ def run_whep_floor(plan: WhepFloorPlan, control: Connection) -> None:
         viewers = [(AESGCM(AESGCM.generate_key(128)), ("127.0.0.1", port)) for port in plan.ports]
         control.send(READY)
         control.recv()
-        control.send(_Floor(sock, viewers, gso=gso_available()).run(plan.schedule, control))
+        control.send(Floor(sock, viewers, gso=gso_available()).run(plan.schedule, control))
 
 
-class _Floor:
+class Floor:
+    """The bare loop: `viewers` are a key and an address each."""
+
     def __init__(self, sock: socket.socket, viewers: Sequence[tuple[AESGCM, tuple[str, int]]], *, gso: bool) -> None:
         self._sock = sock
         self._viewers = viewers
@@ -143,14 +146,14 @@ class _Floor:
             offset, runs = schedule.pictures[at]
             time.sleep(max(0.0, begun + offset + lap * schedule.length - time.monotonic()))
             for run in runs:
-                self._send_to_all(run)
+                self.send_to_all(run)
             number += 1
         if control.recv() != STOP:
             raise RuntimeError("the floor was told something else than to stop")
         seconds, cpu = time.monotonic() - begun, time.process_time() - cpu_before
         return WhepFloorReport(seconds, cpu, self._packets, self._sends, self._bytes, self._short, self._gso)
 
-    def _send_to_all(self, run: Run) -> None:
+    def send_to_all(self, run: Run) -> None:
         count, first, last = run
         places = [(k * first, first if k < count - 1 else last) for k in range(count)]
         packets = [

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from wire.webrtc import PeerClosed
 
 pytestmark = pytest.mark.e2e
 Run = Callable[..., dict[str, Any]]
+WINDOW = 0.75
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +170,29 @@ def test_a_server_that_dies_loses_its_viewers_and_the_rest_is_still_told(server:
     assert result["viewers_lost"] == {"Connection refused": 3}
     assert result["sessions_not_deleted"] == {"Connection refused": 3}
     assert result["first_keyframe_ms"]["count"] == 3
+
+
+def test_a_process_that_ends_during_the_run_leaves_the_viewers_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored, sleep = tmp_path / "figures.json", time.sleep
+    with subprocess.Popen([sys.executable, "-m", "tests.support.whep_server"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split()[1])
+
+        def kill_when_measuring(seconds: float) -> None:
+            if seconds == WINDOW:
+                process.kill()
+                process.wait()
+            sleep(seconds)
+
+        monkeypatch.setattr("bench.whep_bench.time.sleep", kill_when_measuring)
+        fixed = ["-n", "2", "-d", str(WINDOW), "--settle", "0.2", "--pid", str(process.pid), "--json", str(stored)]
+        assert main(["whep", f"http://127.0.0.1:{port}/whep/clip", *fixed]) == 0
+    result = json.loads(stored.read_text())
+    assert result["viewers_lost"] == {"Connection refused": 2}
+    assert (result["server_cpu"], result["server_memory"]) == (None, None)
+    assert "ended during the run" in capsys.readouterr().out
 
 
 def test_a_server_that_says_goodbye_is_believed(server: ClipServer, run: Run) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +15,7 @@ from bench.whep_floor import (
     MAX_SEGMENTS,
     MAX_SEND,
     DatagramSchedule,
+    Floor,
     WhepFloorPlan,
     gso_available,
     run_whep_floor,
@@ -50,6 +54,17 @@ def test_schedule_keeps_the_pace_of_rtp_time() -> None:
     assert schedule.length == pytest.approx(0.1)
     with pytest.raises(ValueError, match="1 pictures"):
         DatagramSchedule.of([(0, (1,))])
+
+
+@pytest.mark.parametrize("gso", [True, False])
+def test_the_same_datagrams_leave_with_and_without_segmentation(*, gso: bool) -> None:
+    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+    with socket.socket(type=kind) as sender, socket.socket(type=kind) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        floor = Floor(sender, [(AESGCM(bytes(16)), receiver.getsockname())], gso=gso and gso_available())
+        for run in runs_of([500, 500, 200, 90]):
+            floor.send_to_all(run)
+        assert [len(receiver.recv(2048)) for _ in range(4)] == [500, 500, 200, 90]
 
 
 @pytest.mark.e2e
