@@ -18,6 +18,8 @@ from bench.clip import ClipOptions, make_clip
 from bench.figures import table
 from bench.flv_bench import FlvBenchOptions, FlvResult, run_flv_bench
 from bench.publisher import LoadPublisher
+from bench.whep_bench import WhepBenchOptions, run_whep_bench
+from bench.whep_rows import whep_rows
 from wire.errors import WireError
 
 __all__ = ["main"]
@@ -28,6 +30,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="streamer bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_flv(commands.add_parser("flv", help="N viewers of an HTTP-FLV or WS-FLV URL"))
+    _add_whep(commands.add_parser("whep", help="N WebRTC viewers of a WHEP URL"))
     _add_blip(commands.add_parser("blip", help="kill and replace the host of a stream while a viewer watches"))
     _add_publish(commands.add_parser("publish", help="send a stamped stream over RTMP for ever"))
     chat.add_parser(commands)
@@ -56,6 +59,23 @@ def _add_flv(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-floor", dest="floor", action="store_false")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.set_defaults(command=_flv)
+
+
+def _add_whep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="http:// or https://, where offers are posted")
+    parser.add_argument("-n", "--viewers", type=_count, default=100, metavar="N")
+    parser.add_argument("-d", "--seconds", type=_positive, default=10.0, metavar="SECONDS", help="of steady state")
+    parser.add_argument("--pid", type=_count, help="the server's process: its processor time and memory are measured")
+    parser.add_argument("--publish", metavar="RTMP_URL", help="publish a stamped stream there during the run")
+    parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video for --publish")
+    parser.add_argument("--ramp", type=_positive, default=50.0, metavar="PER_S", help="viewers that join in a second")
+    parser.add_argument("--processes", type=_count, default=1, help="among which the viewers are divided")
+    parser.add_argument("--decrypt-every", type=_count, default=50, metavar="K", help="one viewer in K is checked")
+    parser.add_argument("--settle", type=_positive, default=5.0, metavar="SECONDS", help="before and after the joins")
+    parser.add_argument("--token", help="sent as Authorization: Bearer")
+    parser.add_argument("--no-floor", dest="floor", action="store_false")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.set_defaults(command=_whep)
 
 
 def _add_publish(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +121,17 @@ def _flv(args: argparse.Namespace) -> int:
     names = set(FlvBenchOptions.__dataclass_fields__)
     result = run_flv_bench(FlvBenchOptions(**{name: value for name, value in vars(args).items() if name in names}))
     print(table(_rows(result)))
+    for note in result.notes:
+        print(f"note: {note}")
+    if args.json:
+        args.json.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+    return 0
+
+
+def _whep(args: argparse.Namespace) -> int:
+    names = set(WhepBenchOptions.__dataclass_fields__)
+    result = run_whep_bench(WhepBenchOptions(**{name: value for name, value in vars(args).items() if name in names}))
+    print(table(whep_rows(result)))
     for note in result.notes:
         print(f"note: {note}")
     if args.json:

@@ -1,0 +1,1 @@
+"""RTP and RTCP: packets, payload formats, and the sequence numbers that order them."""
