@@ -212,8 +212,9 @@ class RecordingFile:
         self.failure = exc.strerror or str(exc)
         self._counters.failures += 1
         logger.warning(
-            "room=%s epoch=%s recording stopped after %d bytes, the stream goes on: %s",
-            *(self._folder.name, self._name, self.bytes_written, exc),
+            "recording of broadcast %s stopped after %d bytes, the stream goes on: %s",
+            *(self._name, self.bytes_written, exc),
+            extra={"room": self._folder.name},
         )
         fd, self._fd = self._fd, None
         if fd is not None:

@@ -419,7 +419,7 @@ async def test_a_disk_error_stops_that_recording_only(
     assert [p.stream.counters.video_units for p in publishers] == [40, 40]
     warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert [w.getMessage().split(",")[0] for w in warnings] == [
-        f"room=bad epoch=epoch1 recording stopped after {recordings[0].file.bytes_written} bytes"
+        f"recording of broadcast epoch1 stopped after {recordings[0].file.bytes_written} bytes"
     ]
     assert broadcast.recorder.counters.failures == 1
     assert await broadcast.recorder.close()
