@@ -145,7 +145,7 @@ def children_of(pid: int) -> list[int]:
 
 def is_demo(pid: int) -> bool:
     try:
-        return b"demo" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"demo" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except FileNotFoundError:
         return False
 
