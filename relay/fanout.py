@@ -17,7 +17,7 @@ from relay.rtp_batch import MAX_HEADER_SIZE, MAX_RUN_BYTES, MAX_RUN_PACKETS, TAG
 from relay.rtp_target import RtpTarget
 from wire.srtp import GcmSender
 
-__all__ = ["FanOut", "GcmFanOut", "PacketFanOut", "supports_segmentation"]
+__all__ = ["FanOut", "GcmFanOut", "PacketFanOut", "choose_fan_out", "supports_segmentation"]
 
 _log = logging.getLogger(__name__)
 
@@ -174,6 +174,11 @@ class PacketFanOut:
             if not target.port.send(target.sender.protect(bytes(header) + batch.packets[at].payload, index)):
                 return  # the same packet again later: the same bytes under the same index
             _count(target, batch, at, at + 1)
+
+
+def choose_fan_out() -> FanOut:
+    """The fastest one that this machine has."""
+    return GcmFanOut(segmentation=supports_segmentation())
 
 
 def supports_segmentation() -> bool:

@@ -20,9 +20,9 @@ MAX_HEADER_SIZE = 20
 
 
 class SharedPacket(NamedTuple):
-    """One packet of a rendition. `payload` and `rtp_time` are the same for every viewer."""
+    """One packet of a rendition, `shared` is its index. `payload` and `rtp_time` are the same for every viewer."""
 
-    index: int
+    shared: int
     rtp_time: int
     marker: bool
     payload: bytes
@@ -46,7 +46,7 @@ class RtpBatch:
 
     def __init__(self, packets: Sequence[SharedPacket], stamped_at: float) -> None:
         self.packets = packets
-        self.first = packets[0].index
+        self.first = packets[0].shared
         self.end = self.first + len(packets)
         self.runs = _runs([len(packet.payload) for packet in packets])
         self.stamped_at = stamped_at

@@ -84,7 +84,7 @@ class RtpTarget:
             self._spans.popleft()
 
     def locate(self, sequence: int) -> tuple[int, SharedPacket] | None:
-        """The own index and the packet that went out under this sequence number; None when it is too old or not ours."""
+        """Own index and packet that went out under this sequence number; None when it is too old or not ours."""
         newest = self.next_own - 1
         own = newest + sequence_distance(sequence, newest & 0xFFFF)
         if not FIRST_INDEX <= own <= newest:
