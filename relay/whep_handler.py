@@ -257,7 +257,9 @@ class WhepRelay:
             "Streamer-Timeline": timeline_header(session.stream),
             "Cache-Control": "no-store",
         }
-        return web.Response(status=201, text=sdp.write(answer), content_type=whip.SDP_TYPE, headers=headers)
+        return web.Response(
+            status=201, body=sdp.write(answer).encode(), content_type=whip.SDP_TYPE, headers=headers
+        )
 
     def _lanes(self, stream: Stream, chosen: list[Chosen]) -> list[tuple[Chosen, RtpPackager]]:
         lanes = [(entry, self._packager(stream, entry.track)) for entry in chosen]
@@ -302,7 +304,7 @@ class WhepRelay:
         self._sessions[session.secret] = _Session(session, entry.room, remote_ufrag, entry.sections)
         body = whip.write_fragment(local.ice, entry.sections, local.candidates)
         headers = {"ETag": whip.make_etag(str(session.number), session.generation)}
-        return web.Response(status=200, text=body, content_type=whip.FRAGMENT_TYPE, headers=headers)
+        return web.Response(status=200, body=body.encode(), content_type=whip.FRAGMENT_TYPE, headers=headers)
 
     def _find(self, request: web.Request) -> _Session | None:
         entry = self._sessions.get(request.match_info["session"])
