@@ -22,7 +22,10 @@ class EndpointFull(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UdpRoute:
-    """How a datagram reaches a peer; `control` says which address of ours it comes from (IP_PKTINFO)."""
+    """How a datagram reaches a peer; `control` says which address of ours it comes from (IP_PKTINFO).
+
+    `sockaddr` is empty where the socket is connected.
+    """
 
     socket: socket.socket
     sockaddr: tuple[Any, ...]

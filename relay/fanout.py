@@ -17,7 +17,7 @@ from relay.rtp_batch import MAX_HEADER_SIZE, MAX_RUN_BYTES, MAX_RUN_PACKETS, TAG
 from relay.rtp_target import RtpTarget
 from wire.srtp import GcmSender
 
-__all__ = ["FanOut", "GcmFanOut", "PacketFanOut", "choose_fan_out", "supports_segmentation"]
+__all__ = ["FanOut", "GcmFanOut", "PacketFanOut", "choose_fan_out", "native_fan_out", "supports_segmentation"]
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class GcmFanOut:
             segment = len(batch.headers(target.header)[start]) + len(batch.packets[start].payload) + TAG_SIZE
             control = (*control, (_SOL_UDP, UDP_SEGMENT, pack("=H", segment)))
         try:
-            route.socket.sendmsg((self._view[:size],), control, 0, route.sockaddr)
+            route.socket.sendmsg((self._view[:size],), control, 0, route.sockaddr or None)
         except BlockingIOError:
             return False
         except OSError as exc:
@@ -121,7 +121,7 @@ class GcmFanOut:
         for at in range(start, end):
             size = self._seal(target, batch, at, at + 1)
             try:
-                route.socket.sendmsg((self._view[:size],), route.control, 0, route.sockaddr)
+                route.socket.sendmsg((self._view[:size],), route.control, 0, route.sockaddr or None)
             except BlockingIOError:
                 return False
             except OSError:
@@ -178,7 +178,13 @@ class PacketFanOut:
 
 def choose_fan_out() -> FanOut:
     """The fastest one that this machine has."""
-    return GcmFanOut(segmentation=supports_segmentation())
+    segmentation = supports_segmentation()
+    return native_fan_out(segmentation=segmentation) or GcmFanOut(segmentation=segmentation)
+
+
+def native_fan_out(*, segmentation: bool) -> FanOut | None:
+    """The one in C; None where it was not built."""
+    return None
 
 
 def supports_segmentation() -> bool:
