@@ -257,9 +257,7 @@ class WhepRelay:
             "Streamer-Timeline": timeline_header(session.stream),
             "Cache-Control": "no-store",
         }
-        return web.Response(
-            status=201, body=sdp.write(answer).encode(), content_type=whip.SDP_TYPE, headers=headers
-        )
+        return web.Response(status=201, body=sdp.write(answer).encode(), content_type=whip.SDP_TYPE, headers=headers)
 
     def _lanes(self, stream: Stream, chosen: list[Chosen]) -> list[tuple[Chosen, RtpPackager]]:
         lanes = [(entry, self._packager(stream, entry.track)) for entry in chosen]

@@ -11,6 +11,10 @@ from typing import Protocol
 __all__ = ["Timed", "Timers"]
 
 
+SPARE = 32
+"""Times of what is gone that may stay in the heap."""
+
+
 class Timed(Protocol):
     """Something with a timer."""
 
@@ -49,7 +53,10 @@ class Timers:
 
     def forget(self, timed: Timed) -> None:
         """Never call it again."""
-        self._due.pop(timed, None)
+        if self._due.pop(timed, None) is not None and len(self._heap) > 2 * len(self._due) + SPARE:
+            # old times would keep what is gone in memory until they come
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
 
     def close(self) -> None:
         self._heap.clear()

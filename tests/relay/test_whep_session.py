@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from media.reasons import CODEC_CHANGED, ENDED, VANISHED
@@ -278,5 +280,5 @@ def test_a_pause_of_the_host_leaves_the_viewer_connected_and_rtp_time_without_a_
     link.publishing = True
     link.run(1.0)
     times = [shown.rtp_time for shown in link.viewer.shown]
-    steps = {(later - earlier) & 0xFFFFFFFF for earlier, later in zip(times, times[1:], strict=False)}
+    steps = {(later - earlier) & 0xFFFFFFFF for earlier, later in itertools.pairwise(times)}
     assert steps == {3000}

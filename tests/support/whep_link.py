@@ -5,6 +5,7 @@ The viewer asks for what is missing, gives up after a while, and then asks for a
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 from media.gop import GopLimits
@@ -226,7 +227,7 @@ class WhepLink:
     def longest_freeze(self, since: float) -> float:
         """The longest time without a new picture, in seconds, from `since` on."""
         times = [since, *(shown.at for shown in self.viewer.shown if shown.at > since), self.pair.now]
-        return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+        return max(later - earlier for earlier, later in itertools.pairwise(times))
 
     def _want_keyframe(self) -> None:
         self.wanted += 1
