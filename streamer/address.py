@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import NewType
 
-__all__ = ["Address", "peer_group"]
+__all__ = ["Address", "AddressList", "peer_group"]
 
 ANY_HOST = "0.0.0.0"
 """What `:8080` listens on."""
 IPV6_PREFIX = 64
 """One IPv6 customer has at least a /64, so counting single addresses would count nothing."""
+
+AddressList = NewType("AddressList", tuple[str, ...])
+"""Addresses and names as people write them, each with `:PORT` or without."""
 
 
 @dataclass(frozen=True, slots=True)

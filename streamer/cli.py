@@ -24,6 +24,7 @@ _FLAGS = {
     "https": ("http.tls_listen", "HOST:PORT", "where HTTPS listens"),
     "rtmp": ("rtmp.listen", "HOST:PORT", "where RTMP listens"),
     "rtmps": ("rtmp.tls_listen", "HOST:PORT", "where RTMPS listens"),
+    "udp": ("webrtc.listen", "HOST:PORT", "where WebRTC's media is exchanged"),
     "data": ("data.dir", "DIR", "the folder of what outlives the process"),
     "tls-cert": ("tls.cert", "FILE", "certificate chain, PEM"),
     "tls-key": ("tls.key", "FILE", "private key, PEM"),

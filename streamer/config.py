@@ -17,6 +17,7 @@ from streamer.config_schema import (
     RtmpSettings,
     StreamSettings,
     TlsSettings,
+    WebRtcSettings,
 )
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "RtmpSettings",
     "StreamSettings",
     "TlsSettings",
+    "WebRtcSettings",
     "load_config",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from interaction.settings import RedisSettings, RoomSettings
-from streamer.address import Address
+from streamer.address import Address, AddressList
 
 __all__ = [
     "AccessSettings",
@@ -25,6 +25,7 @@ __all__ = [
     "Setting",
     "StreamSettings",
     "TlsSettings",
+    "WebRtcSettings",
     "settings",
 ]
 
@@ -176,6 +177,31 @@ class FlvSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebRtcSettings:
+    """Viewers that watch by WHEP: one UDP port, and the same number in TCP for networks without UDP."""
+
+    listen: Address = _setting(
+        Address("::", 8189), "Where media is exchanged, by UDP and by TCP. `[::]` takes IPv4 and IPv6."
+    )
+    public_addresses: AddressList = _setting(
+        AddressList(()),
+        "What viewers are told to send to: addresses or names, each with `:PORT` where it is another one. "
+        "Empty: the addresses of this machine. Behind NAT, give the outer address.",
+    )
+    join_wait_s: float = _setting(
+        10.0, "How long a player that is early waits for its stream.", unit="s", low=0, high=300, live=True
+    )
+    max_viewers: int = _setting(
+        5_000, "WHEP viewers at once. One more is answered 503.", low=1, high=1_000_000, live=True
+    )
+    max_half_open: int = _setting(
+        2_000, "Viewers at once whose handshake is not over.", low=1, high=1_000_000, live=True
+    )
+    max_half_open_per_address: int = _setting(500, "The same from one address.", low=1, high=1_000_000, live=True)
+    max_tcp_connections: int = _setting(2_000, "ICE-TCP connections at once.", low=1, high=1_000_000, live=True)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSettings:
     """What a live stream keeps."""
 
@@ -273,6 +299,7 @@ class Config:
     tls: TlsSettings = TlsSettings()
     access: AccessSettings = AccessSettings()
     flv: FlvSettings = FlvSettings()
+    webrtc: WebRtcSettings = WebRtcSettings()
     stream: StreamSettings = StreamSettings()
     record: RecordSettings = RecordSettings()
     drain: DrainSettings = DrainSettings()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from streamer.address import Address
+from streamer.address import Address, AddressList
 from streamer.config_schema import Setting
 
 __all__ = ["format_value", "parse_value", "type_name"]
@@ -123,6 +123,14 @@ def _read_patterns(raw: Any) -> tuple[str, ...]:
     return patterns
 
 
+def _read_addresses(raw: Any) -> AddressList:
+    """The same for addresses and host names, each with a port or without."""
+    parts = _text(raw).split(",") if isinstance(raw, str) else raw
+    if not isinstance(parts, list | tuple):
+        raise ValueError('needs a list of addresses, for example ["192.0.2.1", "live.example.com:8189"]')
+    return AddressList(tuple(filter(None, map(_text, parts))))
+
+
 def _text(raw: Any) -> str:
     if not isinstance(raw, str):
         raise ValueError("needs a text in quotes")
@@ -138,6 +146,7 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     Path | None: _read_optional_path,
     Address: _read_address,
     tuple[str, ...]: _read_patterns,
+    AddressList: _read_addresses,
 }
 
 _NAMES: dict[Any, str] = {
@@ -149,4 +158,5 @@ _NAMES: dict[Any, str] = {
     Path | None: "path, or empty",
     Address: "HOST:PORT",
     tuple[str, ...]: "list of names",
+    AddressList: "list of addresses",
 }

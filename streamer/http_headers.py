@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from streamer.http_guard import SERVER_NAME
+from wire.whip import EXPOSED_HEADERS, FRAGMENT_TYPE, SDP_TYPE
 
 __all__ = ["answer_preflight", "set_headers"]
 
@@ -36,7 +37,7 @@ async def set_headers(request: web.BaseRequest, response: web.StreamResponse) ->
     headers.setdefault("X-Content-Type-Options", "nosniff")
     if request.path.startswith(MEDIA_PREFIXES):
         headers["Access-Control-Allow-Origin"] = "*"
-        headers["Access-Control-Expose-Headers"] = "Location, Link, Retry-After, Streamer-Timeline"
+        headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
         headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     if response.content_type == "text/html":
         headers["Content-Security-Policy"] = POLICY
@@ -53,13 +54,16 @@ def answer_preflight(
     """
     if request.method != "OPTIONS" or not request.path.startswith(MEDIA_PREFIXES):
         return handler(request)
-    return _preflight()
+    return _preflight(request.path)
 
 
-async def _preflight() -> web.Response:
+async def _preflight(path: str) -> web.Response:
+    # RFC 9725, 4.2: what may be posted
+    accepts = {"Accept-Post": SDP_TYPE, "Accept-Patch": FRAGMENT_TYPE} if path.startswith("/whep/") else {}
     return web.Response(
         status=204,
         headers={
+            **accepts,
             "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE",
             "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Range",
             "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S),

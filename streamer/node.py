@@ -43,6 +43,7 @@ from streamer.pages import StreamSummary
 from streamer.recordings import Recordings
 from streamer.reload import plan_reload
 from streamer.tls import TlsError, TlsFiles
+from streamer.webrtc_side import WebRtcSide
 from wire.rtmp import RtmpLimits
 
 __all__ = ["Bound", "Node"]
@@ -65,12 +66,15 @@ class Bound:
     https: Address | None = None
     rtmp: Address | None = None
     rtmps: Address | None = None
+    udp: Address | None = None
 
     def lines(self) -> Iterator[str]:
         """One line per address, for people."""
-        for scheme in ("http", "https", "rtmp", "rtmps"):
+        for scheme in ("http", "https", "rtmp", "rtmps", "udp"):
             address = getattr(self, scheme)
-            if address:
+            if address and scheme == "udp":
+                yield f"udp    {address} (and TCP)"
+            elif address:
                 yield f"{scheme:<6} {scheme}://{address}{'/live' if scheme.startswith('rtmp') else '/'}"
 
 
@@ -93,6 +97,7 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
+        self.webrtc = WebRtcSide(config.webrtc, self.hub, self.clock.now, knows=self._knows)
         self.health = HealthBoard(self.hub, self.clock)
         self.recordings = Recordings(self.hub, Recorder(config.data.dir / RECORDINGS_FOLDER), config.record.rooms)
         self.events = InteractionLayer(
@@ -122,7 +127,7 @@ class Node:
             if on_bound:
                 on_bound(bound)
             async with asyncio.TaskGroup() as group:
-                parts = (self.loop_lag.run(), self.rtmp.run(), self._expire(), self.events.run())
+                parts = (self.loop_lag.run(), self.rtmp.run(), self._expire(), self.events.run(), self.webrtc.run())
                 tasks = [group.create_task(part) for part in parts]
                 if self.config.demo.enabled and bound.rtmp:
                     tasks.append(group.create_task(self._demo_host(bound.rtmp).run()))
@@ -163,6 +168,8 @@ class Node:
         samples = MediaSamples(self.hub, self.rtmp, self.flv, self.health, self.recordings)
         self.metrics.add_source(samples.samples)
         self.metrics.add_source(lambda: event_samples(self.events))
+        self.metrics.add_source(self.webrtc.samples)
+        stack.callback(self.webrtc.close)
         stack.callback(self.rtmp.close)
         rtmp = self.config.rtmp
         return Bound(
@@ -170,6 +177,7 @@ class Node:
             https=await site.listen(settings.tls_listen, tls=tls.context) if tls else None,
             rtmp=await self._listen_rtmp(rtmp.listen),
             rtmps=await self._listen_rtmp(rtmp.tls_listen, tls.context) if tls else None,
+            udp=await self.webrtc.listen(self.config.webrtc.listen),
         )
 
     async def _listen_rtmp(self, address: Address, tls: ssl.SSLContext | None = None) -> Address:
@@ -190,6 +198,7 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
+        self.webrtc.set_settings(config.webrtc)
         self.recordings.set_patterns(config.record.rooms)
         if self._site:
             self._site.guard.settings = config.http
@@ -211,18 +220,22 @@ class Node:
         """Take nobody new, and give those who watch the configured time."""
         self._stopping = True
         self.flv.drain()
+        self.webrtc.whep.drain()
         self.hub.drain()
         grace = self.config.drain.grace_s
-        if not grace or not self.flv.viewer_count:
+        viewers = self.flv.viewer_count + self.webrtc.whep.viewer_count
+        if not grace or not viewers:
             return
-        _log.info("draining: %d viewers have %g s", self.flv.viewer_count, grace)
+        _log.info("draining: %d viewers have %g s", viewers, grace)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self.flv.drained()
+                await self.webrtc.whep.drained()
 
     def _stop(self) -> None:
         """Tell everyone goodbye; the listeners close when the stack does."""
         self.flv.close()
+        self.webrtc.whep.close()
         self.rtmp.close()
         self.hub.close()
 
@@ -250,7 +263,12 @@ class Node:
         """The routes of the floors below."""
         views = ApiViews(self.hub, self.flv, self.health, self.recordings, self.clock)
         api = Api(self.hub, self.flv, views, self.operators)
-        return (web.get("/live/{room}.flv", self.flv.handle), *self.events.gateway.routes(), *api.routes())
+        return (
+            web.get("/live/{room}.flv", self.flv.handle),
+            *self.webrtc.routes(),
+            *self.events.gateway.routes(),
+            *api.routes(),
+        )
 
     def _knows(self, room: str) -> bool:
         """A room is one that is live, has a key, or, where anyone may publish, any."""
@@ -259,6 +277,7 @@ class Node:
     def _summaries(self) -> Iterable[StreamSummary]:
         """The streams, for the index page."""
         viewers = Counter(room for room, _, _ in self.flv.viewers())
+        viewers.update(session.stream.key for session in self.webrtc.whep.sessions())
         for stream in self.hub.streams:
             video, audio = stream.source_video, stream.source_audio
             yield StreamSummary(

@@ -109,6 +109,10 @@ class IceLiteAgent:
         checked_at = self._verified.get(address)
         return checked_at is not None and now - checked_at < CONSENT_TIMEOUT
 
+    def verified_at(self, address: Address) -> float | None:
+        """When this address last proved itself; None: never, or too many others have since."""
+        return self._verified.get(address)
+
     def refresh(self, address: Address, now: float) -> None:
         """Something authentic came from this verified address: it counts as a check."""
         self._verified[address] = now

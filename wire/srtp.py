@@ -239,7 +239,9 @@ class _CmSender:
     and stay within 2^15 of each other."""
 
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
-        self._session = pylibsrtp.Session(_cm_policy(master_key, master_salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
+        policy = _cm_policy(master_key, master_salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+        policy.allow_repeat_tx = True  # the same packet may be asked for again, and is then the same to the byte
+        self._session = pylibsrtp.Session(policy)
 
     def protect(self, packet: bytes, index: int) -> bytes:
         _check_index(packet, index)

@@ -16,11 +16,15 @@ Choose = Callable[[SessionDescription], dict[str, Acceptance]]
 
 
 class WhipServer:
-    """`url` is where to publish; `endpoint` takes the media, `deleted` is set when the publisher says it is over."""
+    """`url` is where to publish; `endpoint` takes the media, `deleted` is set when the publisher says it is over.
+
+    A viewer that posts its offer is served the same way. `page` is an empty page of the same origin, for browsers.
+    """
 
     def __init__(self, endpoint: LoopbackEndpoint, choose: Choose) -> None:
         self.endpoint = endpoint
         self.url = ""
+        self.page = ""
         self.offer = ""
         self.answer: SessionDescription | None = None
         self.deleted = asyncio.Event()
@@ -33,6 +37,9 @@ class WhipServer:
         headers = {"Location": f"{self.url}/session", "ETag": whip.make_etag("session", 1)}
         return web.Response(status=201, text=text, content_type=whip.SDP_TYPE, headers=headers)
 
+    async def empty_page(self, _: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>a page</title>", content_type="text/html")
+
     async def delete(self, _: web.Request) -> web.Response:
         self.deleted.set()
         return web.Response(status=200)
@@ -43,13 +50,15 @@ async def whip_server(endpoint: LoopbackEndpoint, choose: Choose) -> AsyncIterat
     server = WhipServer(endpoint, choose)
     app = web.Application()
     app.router.add_post("/whip", server.publish)
+    app.router.add_get("/", server.empty_page)
     app.router.add_delete("/whip/session", server.delete)
     runner = web.AppRunner(app)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/whip"
+        server.page = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        server.url = f"{server.page}whip"
         yield server
     finally:
         await runner.cleanup()

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { mayRetry, RECONNECT, retryDelayMs } from "../watch/backoff";
-import { roomOf, streamUrl, transports } from "../watch/transport";
+import { roomOf, streamUrl, transports, wantsWebRtc, whepUrl } from "../watch/transport";
 import { explain } from "../watch/words";
 
 describe("the wait before the next connection", () => {
@@ -37,6 +37,12 @@ describe("transports", () => {
   it("can be forced", () => {
     expect(transports("?via=http")).toEqual(["http"]);
     expect(transports("?via=ws")).toEqual(["ws"]);
+  });
+
+  it("WebRTC only when asked for", () => {
+    expect(wantsWebRtc("?via=webrtc")).toBe(true);
+    expect(wantsWebRtc("?via=ws")).toBe(false);
+    expect(whepUrl("https://a.example:8443", "a b")).toBe("https://a.example:8443/whep/a%20b");
   });
 
   it("keeps host, port and security of the page", () => {

@@ -1,7 +1,8 @@
 import mpegts from "mpegts.js";
 
 import { Player, type Stats } from "./player";
-import { roomOf, type Transport, transports } from "./transport";
+import { roomOf, type Transport, transports, wantsWebRtc } from "./transport";
+import { WhepPlayer } from "./whep_player";
 
 declare global {
   interface Window {
@@ -56,9 +57,11 @@ function showControls(): void {
   playButton.textContent = video.paused ? "Play" : "Pause";
 }
 
-function showFacts(player: Player): void {
+const NAMES: Readonly<Record<Transport, string>> = { ws: "WebSocket", http: "HTTP", webrtc: "WebRTC" };
+
+function showFacts(player: Player | WhepPlayer): void {
   const { bufferS, width, height, dropped } = player.stats;
-  const via = player.transport === "ws" ? "WebSocket" : "HTTP";
+  const via = NAMES[player.transport];
   const picture = width ? `${width}×${height}` : "no picture";
   const lost = dropped ? ` · ${dropped} frames dropped` : "";
   element("facts").textContent = `${via} · ${picture} · ${Math.round(bufferS * 1000)} ms buffered${lost}`;
@@ -86,16 +89,21 @@ function wire(): void {
   showControls();
 }
 
+function flvPlayer(room: string): Player | null {
+  if (!mpegts.getFeatureList().mseLivePlayback) return null;
+  mpegts.LoggingControl.applyConfig({ enableVerbose: false, enableInfo: false, enableDebug: false });
+  return new Player(video, room, transports(location.search), tell);
+}
+
 function start(room: string): void {
   document.title = `${room} · Streamer`;
   element("room").textContent = room;
   wire();
-  if (!mpegts.getFeatureList().mseLivePlayback) {
+  const player = wantsWebRtc(location.search) ? new WhepPlayer(video, room, tell) : flvPlayer(room);
+  if (!player) {
     tell("This browser cannot play live FLV. Please use a recent Chrome, Edge, Firefox or Safari.");
     return;
   }
-  mpegts.LoggingControl.applyConfig({ enableVerbose: false, enableInfo: false, enableDebug: false });
-  const player = new Player(video, room, transports(location.search), tell);
   window.streamer = {
     get nowMs() {
       return player.position.nowMs;

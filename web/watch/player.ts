@@ -6,7 +6,7 @@ import { mayRetry, retryDelayMs } from "./backoff";
 import { bufferedAhead, jumpTarget } from "./gap";
 import { webSocketLoader } from "./loader";
 import { Position, readAnchor } from "./timeline";
-import { streamUrl, type Transport } from "./transport";
+import { type FlvTransport, streamUrl } from "./transport";
 import { explain } from "./words";
 
 /** Frames that have been shown in a row before a connection counts as good and the back-off starts anew. */
@@ -22,6 +22,8 @@ export interface Stats {
   readonly jumps: number;
   readonly frames: number;
   readonly dropped: number;
+  /** Times the picture stood still; null where that is not measured. */
+  readonly freezes: number | null;
   readonly bufferS: number;
   readonly width: number;
   readonly height: number;
@@ -32,7 +34,7 @@ export class Player {
   readonly position = new Position();
   readonly #video: HTMLVideoElement;
   readonly #room: string;
-  readonly #transports: readonly Transport[];
+  readonly #transports: readonly FlvTransport[];
   readonly #tell: (message: string) => void;
   #engine: mpegts.Player | null = null;
   #choice = 0;
@@ -51,7 +53,7 @@ export class Player {
   constructor(
     video: HTMLVideoElement,
     room: string,
-    transports: readonly Transport[],
+    transports: readonly FlvTransport[],
     tell: (message: string) => void,
   ) {
     this.#video = video;
@@ -65,8 +67,8 @@ export class Player {
     setInterval(() => this.#watch(), WATCHDOG_MS);
   }
 
-  get transport(): Transport {
-    return this.#transports[this.#choice % this.#transports.length] as Transport;
+  get transport(): FlvTransport {
+    return this.#transports[this.#choice % this.#transports.length] as FlvTransport;
   }
 
   get stats(): Stats {
@@ -76,6 +78,7 @@ export class Player {
       jumps: this.#jumps,
       frames: this.#framesAll,
       dropped: quality.droppedVideoFrames,
+      freezes: null,
       bufferS: bufferedAhead(this.#video.buffered, this.#video.currentTime),
       width: this.#video.videoWidth,
       height: this.#video.videoHeight,

@@ -11,6 +11,7 @@ const BY_CODE: Readonly<Record<number, string>> = {
 
 const BY_STATUS: Readonly<Record<number, string>> = {
   403: "You may not watch this room.",
+  409: "Nobody is live in this room yet. Waiting for the host.",
   404: "Nobody is live in this room yet. Waiting for the host.",
   503: "This server is full. Trying again.",
 };

@@ -137,6 +137,11 @@ class H264Config:
         """
         return self._first.reorder_depth
 
+    @property
+    def declared_reorder_depth(self) -> int | None:
+        """max_num_reorder_frames where the VUI says it, else None: many encoders without B-frames leave it out."""
+        return self._first.max_num_reorder_frames
+
 
 def nal_type(nal: bytes) -> int:
     """nal_unit_type, Table 7-1. Truncated when empty."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
+from wire.rtp.grouping import MAX_AGGREGATED, group_nals
 
 __all__ = ["MAX_NAL_SIZE", "H264Depacketiser", "packetise"]
 
 MAX_NAL_SIZE = 8 * 1024 * 1024
 """An intra picture of a 4K source at its best quality is about 2 MB."""
-MAX_AGGREGATED = 64
-"""NAL units in one STAP-A: some cameras send 48 slices per picture."""
 
 _STAP_A = 24
 _FU_A = 28
@@ -27,21 +26,7 @@ def packetise(nals: Sequence[bytes], max_payload: int) -> list[bytes]:
     Small neighbours share a STAP-A. A NAL unit that does not fit is cut into FU-A fragments of exactly `max_payload`
     bytes and one shorter tail, so that a run of them can leave in a single segmented send.
     """
-    payloads: list[bytes] = []
-    group: list[bytes] = []
-    group_size = 1
-    for nal in nals:
-        if group and group_size + 2 + len(nal) > max_payload:
-            payloads.append(_aggregate(group))
-            group, group_size = [], 1
-        if len(nal) > max_payload:
-            payloads.extend(_fragment(nal, max_payload))
-        else:
-            group.append(nal)
-            group_size += 2 + len(nal)
-    if group:
-        payloads.append(_aggregate(group))
-    return payloads
+    return group_nals(nals, max_payload, header_size=1, aggregate=_aggregate, fragment=_fragment)
 
 
 class H264Depacketiser:
@@ -91,8 +76,6 @@ class H264Depacketiser:
 
 
 def _aggregate(nals: Sequence[bytes]) -> bytes:
-    if len(nals) == 1:
-        return nals[0]
     # RFC 6184, 5.7.1: the highest NRI of all, F when any has it
     forbidden = 0x80 if any(nal[0] & 0x80 for nal in nals) else 0
     importance = max(nal[0] & 0x60 for nal in nals)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
-from wire.rtp.h264 import MAX_AGGREGATED, MAX_NAL_SIZE
+from wire.rtp.grouping import MAX_AGGREGATED, group_nals
+from wire.rtp.h264 import MAX_NAL_SIZE
 
 __all__ = ["H265Depacketiser", "packetise"]
 
@@ -23,21 +24,7 @@ def packetise(nals: Sequence[bytes], max_payload: int) -> list[bytes]:
     Small neighbours share an AP. A NAL unit that does not fit is cut into FUs of exactly `max_payload` bytes and one
     shorter tail.
     """
-    payloads: list[bytes] = []
-    group: list[bytes] = []
-    group_size = _HEADER_SIZE
-    for nal in nals:
-        if group and group_size + 2 + len(nal) > max_payload:
-            payloads.append(_aggregate(group))
-            group, group_size = [], _HEADER_SIZE
-        if len(nal) > max_payload:
-            payloads.extend(_fragment(nal, max_payload))
-        else:
-            group.append(nal)
-            group_size += 2 + len(nal)
-    if group:
-        payloads.append(_aggregate(group))
-    return payloads
+    return group_nals(nals, max_payload, header_size=_HEADER_SIZE, aggregate=_aggregate, fragment=_fragment)
 
 
 class H265Depacketiser:
@@ -87,8 +74,6 @@ class H265Depacketiser:
 
 
 def _aggregate(nals: Sequence[bytes]) -> bytes:
-    if len(nals) == 1:
-        return nals[0]
     # RFC 7798, 4.4.2: F when any has it, the lowest layer id and temporal id of all
     headers = [int.from_bytes(nal[:2], "big") for nal in nals]
     forbidden = 0x8000 if any(header & 0x8000 for header in headers) else 0

@@ -1,0 +1,64 @@
+"""What a viewer's path carries, from its own reports."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from wire.rtp.rtcp import ReportBlock
+
+__all__ = ["PathEstimate"]
+
+REMB_LIFETIME = 10.0
+"""Seconds that a REMB counts: browsers repeat theirs at least every few seconds."""
+START = 2_000_000
+"""Bits per second, before anything is known."""
+FLOOR = 50_000
+CEILING = 100_000_000
+LOW_LOSS = 0.02
+HIGH_LOSS = 0.10
+"""The loss-based controller of draft-ietf-rmcat-gcc-02, 6: below the first it grows by 5 %,
+above the other it shrinks."""
+REMEMBERED_REPORTS = 16
+_NTP_FRACTION = 65_536
+
+
+class PathEstimate:
+    """`bits_per_second`: the viewer's own estimate (REMB) where it sends one, else one from loss. `rtt` in seconds."""
+
+    def __init__(self) -> None:
+        self.rtt: float | None = None
+        self.loss = 0.0
+        self.jitter = 0.0
+        self._remb: tuple[int, float] | None = None
+        self._by_loss = float(START)
+        self._sent: OrderedDict[int, float] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<PathEstimate rtt={self.rtt} loss={self.loss:.3f} remb={self._remb}>"
+
+    def bits_per_second(self, now: float) -> int:
+        if self._remb is not None and now - self._remb[1] <= REMB_LIFETIME:
+            return self._remb[0]
+        return int(self._by_loss)
+
+    def note_sent(self, ntp: int, now: float) -> None:
+        """A sender report with this NTP time has left: what comes back names its middle."""
+        self._sent[ntp >> 16 & 0xFFFFFFFF] = now
+        while len(self._sent) > REMEMBERED_REPORTS:
+            self._sent.popitem(last=False)
+
+    def note_remb(self, bitrate: int, now: float) -> None:
+        self._remb = (max(FLOOR, min(bitrate, CEILING)), now)
+
+    def note_report(self, report: ReportBlock, clock_rate: int, now: float) -> None:
+        """A report about one of our streams (RFC 3550, 6.4.1)."""
+        self.loss = report.fraction_lost / 256
+        self.jitter = report.jitter / clock_rate
+        sent_at = self._sent.get(report.last_sr) if report.last_sr else None
+        if sent_at is not None:
+            self.rtt = max(0.0, now - sent_at - report.delay_since_sr / _NTP_FRACTION)
+        if self.loss < LOW_LOSS:
+            self._by_loss *= 1.05
+        elif self.loss > HIGH_LOSS:
+            self._by_loss *= 1 - self.loss / 2
+        self._by_loss = max(FLOOR, min(self._by_loss, CEILING))

@@ -1,0 +1,96 @@
+"""Packets that all viewers of one stream share: payloads with one index, and headers that differ in few bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from wire.rtp import extensions
+from wire.rtp.packet import header
+
+__all__ = ["MAX_RUN_BYTES", "MAX_RUN_PACKETS", "TAG_SIZE", "HeaderKey", "RtpBatch", "SharedPacket", "rtp_header"]
+
+MAX_RUN_PACKETS = 64
+"""UDP_MAX_SEGMENTS: what one segmented send may carry on every kernel that has it."""
+MAX_RUN_BYTES = 60_000
+"""Below the 65,507 bytes of a UDP datagram before segmentation, with room for control data."""
+TAG_SIZE = 16
+"""What AES-GCM adds to a payload (RFC 7714, 5.2)."""
+MAX_HEADER_SIZE = 20
+
+
+class SharedPacket(NamedTuple):
+    """One packet of a rendition, `shared` is its index. `payload` and `rtp_time` are the same for every viewer."""
+
+    shared: int
+    rtp_time: int
+    marker: bool
+    payload: bytes
+
+
+class HeaderKey(NamedTuple):
+    """What viewers' headers differ in, beside the sequence number. `send_time_id` 0: no abs-send-time extension."""
+
+    ssrc: int
+    payload_type: int
+    send_time_id: int
+
+
+class RtpBatch:
+    """Packets with consecutive indices, sent together at `stamped_at` (seconds on any steady clock).
+
+    `runs` are (start, end) positions: packets of equal size and one shorter tail, which one segmented send can carry.
+    """
+
+    __slots__ = ("_headers", "end", "first", "packets", "runs", "stamped_at")
+
+    def __init__(self, packets: Sequence[SharedPacket], stamped_at: float) -> None:
+        self.packets = packets
+        self.first = packets[0].shared
+        self.end = self.first + len(packets)
+        self.runs = _runs([len(packet.payload) for packet in packets])
+        self.stamped_at = stamped_at
+        self._headers: dict[HeaderKey, list[bytearray]] = {}
+
+    def __repr__(self) -> str:
+        return f"<RtpBatch {self.first}..{self.end - 1} in {len(self.runs)} runs>"
+
+    def headers(self, key: HeaderKey) -> list[bytearray]:
+        """A header for each packet, its sequence number left open: whoever uses one sets it right before."""
+        found = self._headers.get(key)
+        if found is None:
+            found = [bytearray(rtp_header(packet, key, 0, self.stamped_at)) for packet in self.packets]
+            self._headers[key] = found
+        return found
+
+
+def rtp_header(packet: SharedPacket, key: HeaderKey, sequence: int, stamped_at: float) -> bytes:
+    """The header of one packet for one kind of viewer."""
+    profile, block = None, b""
+    if key.send_time_id:
+        profile, block = extensions.build({key.send_time_id: extensions.abs_send_time(stamped_at)})
+    return header(
+        key.payload_type,
+        sequence,
+        packet.rtp_time,
+        key.ssrc,
+        marker=packet.marker,
+        extension_profile=profile,
+        extension=block,
+    )
+
+
+def _runs(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    runs: list[tuple[int, int]] = []
+    at = 0
+    while at < len(sizes):
+        size = sizes[at]
+        most = min(len(sizes), at + min(MAX_RUN_PACKETS, MAX_RUN_BYTES // (size + MAX_HEADER_SIZE + TAG_SIZE)))
+        end = at + 1
+        while end < most and sizes[end] == size:
+            end += 1
+        if end < most and sizes[end] < size:
+            end += 1  # the tail
+        runs.append((at, end))
+        at = end
+    return tuple(runs)

@@ -1,0 +1,239 @@
+"""One rendition, or the sound, of a stream as RTP: packetised once for all its viewers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from media.event import Event
+from media.reasons import CODEC_CHANGED, Reason
+from media.rtp import OpusClock, packetise, reorders, rtp_origin, video_rtp_time
+from media.stream import Stream
+from media.ticks import TICKS_PER_SECOND
+from media.track import Track
+from media.unit import AccessUnit
+from relay.rtp_batch import SharedPacket
+from relay.rtp_sender import MAX_REPLAY_PACKETS, FanOuts, RtpSender, Scheduler
+from relay.rtp_target import History, RtpTarget
+
+__all__ = ["RtpPackager", "RtpViewer"]
+
+_log = logging.getLogger(__name__)
+
+MAX_REPLAY_TICKS = 3 * TICKS_PER_SECOND
+"""A longer group of pictures is not replayed: the burst would be late, and a keyframe is wanted anyway."""
+KEYFRAME_ANSWER = 1.0
+"""Seconds a publisher has to make the keyframe it was asked for; one that does not is taken not to listen (OBS)."""
+SOON = 0.3
+"""Seconds. A keyframe that comes by itself within this is waited for."""
+MAX_PACKETS_PER_UNIT = 3000
+"""Packets of one picture that the history can hold besides what joiners need. A 4K intra picture has 1,800."""
+AUDIO_PER_WRITE = 2
+"""Packets of sound that leave together: a send costs as much for one as for two, and 20 ms are not heard."""
+
+
+class RtpViewer(Protocol):
+    """Who owns a target."""
+
+    def end(self, reason: Reason) -> None:
+        """The stream is over for it."""
+
+
+class RtpPackager:
+    """A reader of the stream, for the picture in one rendition or for its sound. `on_end` is called when it stops.
+
+    `reordered` says that pictures came whose pts is not their dts, which WebRTC cannot show.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        track: Track,
+        fan_outs: FanOuts,
+        *,
+        scheduler: Scheduler,
+        now: Callable[[], float],
+        on_full: Callable[[Callable[[], object]], None],
+        on_end: Callable[[RtpPackager], None] = lambda packager: None,
+    ) -> None:
+        self.stream = stream
+        self.track = track
+        self.history = History()
+        self.viewers: dict[RtpViewer, None] = {}
+        self.reordered = track.is_video and reorders(track)
+        self.last_t = 0
+        self.oversized = 0
+        self.origin = rtp_origin(stream.epoch)
+        self.sender = RtpSender(self.history, fan_outs, scheduler=scheduler, now=now, on_full=on_full)
+        self._now = now
+        self._on_end = on_end
+        self._opus = OpusClock(self.origin)
+        self._keyframe_t: int | None = None
+        self._keyframe_at = 0.0
+        self._group_ticks = 0
+        self._asked_at: float | None = None
+        self._is_deaf = False
+        self._unsent_audio = 0
+        self._ended = False
+        if track.is_video:
+            stream.attach(self, video=track.rendition, audio=None)
+        else:
+            stream.attach(self, video=None, audio=track.codec)
+        if self._ended:
+            stream.detach(self)
+
+    def __repr__(self) -> str:
+        return f"<RtpPackager {self.stream.key} {self.track.codec}/{self.track.rendition} viewers={len(self.viewers)}>"
+
+    @property
+    def is_video(self) -> bool:
+        return self.track.is_video
+
+    @property
+    def rtp_time(self) -> int:
+        """RTP time of the newest unit."""
+        newest = self.history.get(self.history.newest)
+        return video_rtp_time(self.origin, self.last_t) if newest is None else newest.rtp_time
+
+    @property
+    def replay_start(self) -> int | None:
+        """The first packet of the newest group of pictures, where it is short enough to be sent again."""
+        start = self.sender.keyframe
+        if start is None or self._keyframe_t is None or self.history.get(start) is None:
+            return None
+        fits = self.sender.head - start <= MAX_REPLAY_PACKETS and self.last_t - self._keyframe_t <= MAX_REPLAY_TICKS
+        return start if fits else None
+
+    def enter(self, viewer: RtpViewer) -> None:
+        """Keep reading the stream for this viewer, whose handshake may take a while."""
+        self.viewers[viewer] = None
+
+    def join(self, target: RtpTarget) -> None:
+        """Start the target with the newest group of pictures, else with the next one; with sound at once."""
+        start = self.replay_start if self.is_video else self.sender.head
+        self.sender.join(target, start)
+        if start is None:
+            self.stream.request_keyframe(self.track.rendition)
+
+    def leave(self, viewer: RtpViewer, target: RtpTarget | None) -> None:
+        """The viewer is gone. Without viewers the packager stops reading the stream."""
+        self.viewers.pop(viewer, None)
+        if target is not None:
+            self.sender.leave(target)
+        self.stop_if_idle()
+
+    def stop_if_idle(self) -> None:
+        """Stop reading when nobody watches."""
+        if not self.viewers and not self._ended:
+            self._stop()
+
+    def refresh(self, target: RtpTarget, *, at_once: bool) -> bool:
+        """A viewer has lost the picture: a new keyframe, or the group once more. Returns whether it was replayed.
+
+        `at_once` for a viewer that has got nothing yet. Otherwise a keyframe is asked for, and the group is only
+        replayed where nobody can make one and the next is not due soon.
+        """
+        start = self.replay_start
+        if start is None:
+            self.stream.request_keyframe(self.track.rendition)
+            return False
+        if not at_once and (self._ask_for_keyframe() or self._next_is_near()):
+            return False
+        self.sender.replay(target, start)
+        return True
+
+    def push(self, unit: AccessUnit) -> None:
+        """Reader: the next unit."""
+        if unit.track is not self.track and not self._adopt(unit.track):
+            self.end(CODEC_CHANGED)
+            return
+        if self.is_video:
+            self._push_picture(unit)
+        else:
+            self._push_sound(unit)
+
+    def on_event(self, event: Event) -> None:
+        """Reader: events go by the interaction socket."""
+
+    def end(self, reason: Reason) -> None:
+        """Reader: the viewers are told."""
+        if self._ended:
+            return
+        viewers = tuple(self.viewers)
+        self._stop()
+        for viewer in viewers:
+            viewer.end(reason)
+
+    def _push_picture(self, unit: AccessUnit) -> None:
+        if unit.pts != unit.dts and not self.reordered:
+            self.reordered = True
+            _log.info("pictures are reordered (B-frames): WebRTC viewers end", extra={"room": self.stream.key})
+            if self.viewers:
+                self.end(CODEC_CHANGED)
+                return
+        payloads = packetise(unit)
+        if len(payloads) > MAX_PACKETS_PER_UNIT:
+            self.oversized += 1
+            return
+        if unit.keyframe:
+            self._note_keyframe(unit)
+        first = self.sender.head
+        self._append(payloads, video_rtp_time(self.origin, unit.pts), unit.pts)
+        if unit.keyframe:
+            self.sender.note_keyframe(first)
+        self.sender.wake()
+
+    def _push_sound(self, unit: AccessUnit) -> None:
+        first = self.sender.head
+        self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
+        self.sender.note_keyframe(first)
+        self._unsent_audio += 1
+        if self._unsent_audio >= AUDIO_PER_WRITE:
+            self._unsent_audio = 0
+            self.sender.wake()
+
+    def _append(self, payloads: list[bytes], rtp_time: int, t: int) -> None:
+        last = len(payloads) - 1
+        for number, payload in enumerate(payloads):
+            index = self.history.newest + 1
+            self.history.put(index, SharedPacket(index, rtp_time, self.is_video and number == last, payload))
+        self.last_t = t
+
+    def _note_keyframe(self, unit: AccessUnit) -> None:
+        if self._keyframe_t is not None:
+            self._group_ticks = unit.pts - self._keyframe_t
+        self._keyframe_t = unit.pts
+        self._keyframe_at = self._now()
+        if self._asked_at is not None:
+            self._is_deaf = self._keyframe_at - self._asked_at > KEYFRAME_ANSWER
+            self._asked_at = None
+
+    def _ask_for_keyframe(self) -> bool:
+        """Whether one can be expected because we asked."""
+        if not self.stream.request_keyframe(self.track.rendition):
+            return False
+        now = self._now()
+        self._asked_at = now if self._asked_at is None else self._asked_at
+        return not self._is_deaf and now - self._asked_at <= KEYFRAME_ANSWER
+
+    def _next_is_near(self) -> bool:
+        if not self._group_ticks:
+            return False
+        left = self._keyframe_at + self._group_ticks / TICKS_PER_SECOND - self._now()
+        return 0 <= left <= SOON
+
+    def _adopt(self, track: Track) -> bool:
+        """Whether viewers can take the new configuration as they are."""
+        if track.codec is not self.track.codec:
+            return False
+        self.track = track
+        self.reordered = self.reordered or (track.is_video and reorders(track))
+        return not self.reordered
+
+    def _stop(self) -> None:
+        self._ended = True
+        self.sender.close()
+        self.viewers.clear()
+        self.stream.detach(self)
+        self._on_end(self)

@@ -1,0 +1,96 @@
+"""One RTP stream to one viewer: its place in the shared packets, and the one hand that gives out sequence numbers."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from relay.endpoint import UdpRoute, WebRtcPort
+from relay.rtp_batch import HeaderKey, SharedPacket
+from wire.rtp.history import DEFAULT_CAPACITY, PacketHistory
+from wire.rtp.sequence import sequence_distance
+from wire.srtp import GcmSender, SrtpSender
+
+__all__ = ["History", "RtpTarget"]
+
+History = PacketHistory[SharedPacket]
+FIRST_INDEX = 1
+"""A receiver's roll-over counter begins at 0, so a viewer's own indices begin just above it."""
+
+
+class _Span(NamedTuple):
+    """From this viewer's index `first` on, its index of a shared packet is `shared - base`."""
+
+    first: int
+    base: int
+    history: History
+
+
+class RtpTarget:
+    """`next` is the shared index of the next packet to send; `next - base` is the viewer's own, which only ever grows.
+
+    The sequence number of a packet is its own index modulo 2^16, its roll-over counter the rest: no index, and so no
+    nonce, is ever used twice for two different packets.
+    """
+
+    __slots__ = (
+        "_spans",
+        "base",
+        "errors",
+        "header",
+        "native",
+        "next",
+        "nonce_mask",
+        "octets",
+        "packets",
+        "port",
+        "route",
+        "sender",
+        "skips",
+    )
+
+    def __init__(self, header: HeaderKey, sender: SrtpSender, port: WebRtcPort) -> None:
+        self.header = header
+        self.sender = sender
+        self.port = port
+        self.route: UdpRoute | None = port.route
+        self.nonce_mask = sender.salt ^ (header.ssrc << 48) if isinstance(sender, GcmSender) else 0
+        self.native: object | None = None
+        self.base = 0
+        self.next = FIRST_INDEX
+        self.packets = 0
+        self.octets = 0
+        self.errors = 0
+        self.skips = 0
+        self._spans: deque[_Span] = deque()
+
+    def __repr__(self) -> str:
+        return f"<RtpTarget ssrc={self.header.ssrc:08x} next={self.next} base={self.base} packets={self.packets}>"
+
+    @property
+    def next_own(self) -> int:
+        """The viewer's own index of the next packet."""
+        return self.next - self.base
+
+    def move(self, shared: int, history: History) -> None:
+        """Continue with this shared packet, under the viewer's next own index: a join, a replay, a skip or a switch."""
+        own = self.next_own
+        self.base = shared - own
+        self.next = shared
+        if self._spans and self._spans[-1].first == own:
+            self._spans.pop()  # nothing was sent since the last move
+        self._spans.append(_Span(own, self.base, history))
+        while len(self._spans) > 1 and self._spans[1].first <= own - DEFAULT_CAPACITY:
+            self._spans.popleft()
+
+    def locate(self, sequence: int) -> tuple[int, SharedPacket] | None:
+        """Own index and packet that went out under this sequence number; None when it is too old or not ours."""
+        newest = self.next_own - 1
+        own = newest + sequence_distance(sequence, newest & 0xFFFF)
+        if not FIRST_INDEX <= own <= newest:
+            return None
+        for span in reversed(self._spans):
+            if own >= span.first:
+                packet = span.history.get(own + span.base)
+                return None if packet is None else (own, packet)
+        return None

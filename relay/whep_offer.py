@@ -1,0 +1,131 @@
+"""What a viewer's offer can carry of a stream, and the answer's half of it; or why it cannot, in plain words."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from media.track import Codec, Track
+from wire import sdp
+from wire.codecs.h264 import H264Config
+from wire.rtp.extensions import ABS_SEND_TIME
+from wire.sdp import Acceptance, MediaSection, OutgoingStream, RtpCodec, SessionDescription
+
+__all__ = ["Chosen", "SourceIds", "Unusable", "choose"]
+
+_log = logging.getLogger(__name__)
+_EXTENSIONS = frozenset({ABS_SEND_TIME})
+"""Not mid: SSRCs are announced, and eight bytes on each packet are one in a hundred."""
+MAX_ONE_BYTE_ID = 14
+"""RFC 8285, 4.2: ids that fit the short form; others are not worth the bytes."""
+
+
+class Unusable(Exception):
+    """Nothing of the stream can be shown to this viewer. The message is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIds:
+    """The SSRCs of everything that is sent: the same for all viewers, whose keys differ."""
+
+    video: int
+    audio: int
+    retransmission: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One section of the offer that we send in. `send_time_id` 0: without abs-send-time."""
+
+    mid: str
+    track: Track
+    codec: RtpCodec
+    retransmission: RtpCodec | None
+    ssrc: int
+    send_time_id: int
+    acceptance: Acceptance
+
+
+def choose(
+    offer: SessionDescription, video: Track | None, audio: Track | None, ids: SourceIds, *, room: str
+) -> list[Chosen]:
+    """At most one section for the picture and one for the sound. Raises Unusable."""
+    chosen = []
+    picture = _first(offer, "video")
+    if video is not None and picture is not None:
+        chosen.append(_chosen(picture, video, _video_codec(picture, video, room), ids, room))
+    sound = _first(offer, "audio")
+    if audio is not None and audio.codec is Codec.OPUS and sound is not None:
+        opus = sdp.find_opus(sound)
+        if opus is not None:
+            chosen.append(_chosen(sound, audio, opus, ids, room))
+    if not chosen:
+        raise Unusable(_nothing(offer, video, audio, room))
+    return chosen
+
+
+def _first(offer: SessionDescription, kind: str) -> MediaSection | None:
+    """Where the viewer wants to receive this kind."""
+    wanted = (section for section in offer.sections if section.kind == kind and not section.rejected)
+    return next((section for section in wanted if section.direction in ("recvonly", "sendrecv")), None)
+
+
+def _video_codec(section: MediaSection, track: Track, room: str) -> RtpCodec:
+    if isinstance(track.config, H264Config):
+        return _h264(section, track.config, room)
+    if track.codec is Codec.H265:
+        found = sdp.find_h265(section)
+        if found is None:
+            raise Unusable(f"The picture of {room} is H.265, and this player does not offer H.265.")
+        return found
+    raise Unusable(f"The picture of {room} is {track.codec.upper()}, which is not sent over WebRTC.")
+
+
+def _h264(section: MediaSection, config: H264Config, room: str) -> RtpCodec:
+    exact = sdp.find_h264(section, config.profile_idc, constraints=config.constraint_flags)
+    if exact is not None:
+        return exact
+    baseline = sdp.find_baseline(section)
+    if baseline is None:
+        raise Unusable(
+            f"The picture of {room} is H.264, and this player does not offer H.264 with packetization mode 1."
+        )
+    _log.info(
+        "a viewer offers no H.264 of profile %d: it gets %s under baseline",
+        *(config.profile_idc, config.codec_string),
+        extra={"room": room},
+    )
+    return baseline
+
+
+def _chosen(section: MediaSection, track: Track, codec: RtpCodec, ids: SourceIds, room: str) -> Chosen:
+    retransmission = sdp.find_rtx(section, codec) if track.is_video else None
+    ssrc = ids.video if track.is_video else ids.audio
+    outgoing = OutgoingStream(
+        ssrc,
+        name="streamer",
+        stream=f"{room} {section.kind}",
+        rtx_ssrc=None if retransmission is None else ids.retransmission,
+    )
+    codecs = (codec,) if retransmission is None else (codec, retransmission)
+    return Chosen(
+        section.mid,
+        track,
+        codec,
+        retransmission,
+        ssrc,
+        # a packet that is sent again as it was must be the same to the byte, so there it carries no time
+        _send_time_id(section) if retransmission is not None else 0,
+        Acceptance(codecs, _EXTENSIONS, sdp.VIEWER_FEEDBACK, outgoing),
+    )
+
+
+def _send_time_id(section: MediaSection) -> int:
+    number = next((entry.number for entry in section.extensions if entry.uri == ABS_SEND_TIME), 0)
+    return number if 1 <= number <= MAX_ONE_BYTE_ID else 0
+
+
+def _nothing(offer: SessionDescription, video: Track | None, audio: Track | None, room: str) -> str:
+    kinds = " and ".join(dict.fromkeys(section.kind for section in offer.sections)) or "nothing"
+    sent = " and ".join(track.codec.upper() for track in (video, audio) if track is not None) or "nothing yet"
+    return f"{room} sends {sent}, and this player asks for {kinds}: nothing fits."

@@ -1,0 +1,399 @@
+"""The one UDP socket of WebRTC, and the TCP port of the same number: which datagram belongs to which peer.
+
+A STUN check finds its peer by our user name fragment in it; everything else by the address that it comes from, which
+must have sent a good check before. What belongs to nobody is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from relay.endpoint import ControlMessage, EndpointFull, PortOwner, UdpRoute
+from streamer.address import Address, peer_group
+from streamer.candidates import Candidates
+from streamer.ice_tcp import IceTcpConnection
+from streamer.timers import Timers
+from streamer.udp_socket import UdpSocket, bind_tcp
+from wire import stun
+from wire.dtls import DtlsContext
+from wire.errors import WireError
+from wire.ice import CREDENTIAL_RANDOM_SIZE, local_ufrag_of, make_credentials
+from wire.sdp import LocalTransport, RemoteTransport
+from wire.stun import Address as PeerAddress
+from wire.stun import StunMessage
+from wire.webrtc import PeerEvent, WebRtcPeer
+
+__all__ = ["EndpointLimits", "Port", "WebRtcEndpoint"]
+
+_log = logging.getLogger(__name__)
+
+DATAGRAMS_PER_TURN = 64
+"""Datagrams that are read before the event loop gets a turn."""
+MAX_ADDRESSES = 16
+"""Verified addresses of one peer that are remembered, as many as its ICE agent remembers."""
+MAX_PENDING = 2048
+"""Answers that wait for a full socket; handshakes and checks repeat themselves, so the rest is dropped."""
+PORT_ATTEMPTS = 16
+"""With port 0 the same number has to be free for UDP and for TCP."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLimits:
+    """Half-open peers have an answer but no keys yet. An address of a whole office may be one client."""
+
+    max_peers: int = 10_000
+    max_half_open: int = 2_000
+    max_half_open_per_client: int = 500
+    max_tcp_connections: int = 2_000
+    max_tcp_unverified: int = 200
+
+
+class Port:
+    """One peer on the socket; `relay.endpoint.WebRtcPort` says what it is for its owner."""
+
+    def __init__(self, endpoint: WebRtcEndpoint, owner: PortOwner, peer: WebRtcPeer, client: str) -> None:
+        self.peer = peer
+        self.client = client
+        self.addresses: dict[PeerAddress, tuple[ControlMessage, ...]] = {}
+        self._endpoint = endpoint
+        self._owner = owner
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<Port {self.peer!r}>"
+
+    @property
+    def is_half_open(self) -> bool:
+        return not self.peer.connected
+
+    @property
+    def route(self) -> UdpRoute | None:
+        remote = self.peer.remote
+        if remote is None or remote.via:
+            return None
+        return self._endpoint.route(remote, self.addresses.get(remote, ()))
+
+    def send(self, datagram: bytes) -> bool:
+        remote = self.peer.remote
+        if remote is None or self._is_closed:
+            return False
+        return self._endpoint.send(datagram, remote, self.addresses.get(remote, ()))
+
+    def flush(self) -> None:
+        for datagram, address in self.peer.datagrams_to_send():
+            self._endpoint.send_later(datagram, address, self.addresses.get(address, ()))
+        if not self._is_closed:
+            self._endpoint.timers.note(self)
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self.peer.close()
+            self.flush()
+            self._endpoint.forget(self)
+
+    def receive(self, events: Sequence[PeerEvent], now: float) -> None:
+        """Hand on what a datagram or a timeout brought about."""
+        self.flush()
+        if events and not self._is_closed:
+            self._owner.on_events(events, now)
+
+    def next_timeout(self, now: float) -> float | None:
+        return None if self._is_closed else self.peer.next_timeout(now)
+
+    def handle_timeout(self, now: float) -> None:
+        self.receive(self.peer.handle_timeout(now), now)
+
+
+class WebRtcEndpoint:
+    """`listen`, then `run` beside it; `open` a port for each peer. `now` is monotonic seconds."""
+
+    def __init__(
+        self, now: Callable[[], float], limits: EndpointLimits | None = None, *, public_addresses: Sequence[str] = ()
+    ) -> None:
+        self.timers = Timers(now)
+        self.dropped: Counter[str] = Counter()
+        self.datagrams = 0
+        self._now = now
+        self.limits = limits or EndpointLimits()
+        self._public = public_addresses
+        self._context = DtlsContext(today=datetime.now(UTC))
+        self._udp: UdpSocket | None = None
+        self._tcp: asyncio.Server | None = None
+        self._candidates: Candidates | None = None
+        self._by_ufrag: dict[str, Port] = {}
+        self._by_address: dict[PeerAddress, Port] = {}
+        self._ports: dict[Port, None] = {}
+        self._connections: dict[int, IceTcpConnection] = {}
+        self._last_connection = 0
+        self._pending: deque[tuple[bytes, UdpRoute]] = deque()
+        self._waiting: list[Callable[[], object]] = []
+        self._is_writing = False
+
+    def __repr__(self) -> str:
+        return f"<WebRtcEndpoint {self._udp} peers={len(self._ports)} half_open={self.half_open}>"
+
+    @property
+    def peers(self) -> int:
+        return len(self._ports)
+
+    @property
+    def half_open(self) -> int:
+        return sum(port.is_half_open for port in self._ports)
+
+    @property
+    def tcp_connections(self) -> int:
+        return len(self._connections)
+
+    @property
+    def verified_addresses(self) -> int:
+        """Addresses whose DTLS and media are listened to."""
+        return len(self._by_address)
+
+    async def listen(self, host: str, port: int) -> Address:
+        """Open UDP and TCP on one port number. Returns the address. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        for attempt in range(PORT_ATTEMPTS):
+            udp = UdpSocket(host, port)
+            try:
+                listener = bind_tcp(udp)
+                self._tcp = await loop.create_server(lambda: IceTcpConnection(self), sock=listener)
+                break
+            except OSError as exc:
+                udp.close()
+                if port or exc.errno != errno.EADDRINUSE or attempt == PORT_ATTEMPTS - 1:
+                    raise
+        self._udp = udp
+        self._candidates = Candidates(self._public, udp.host, udp.port)
+        await self._candidates.resolve()
+        loop.add_reader(udp.socket, self._on_readable)
+        return Address(udp.host, udp.port)
+
+    async def run(self) -> None:
+        """Keep the addresses of names fresh."""
+        assert self._candidates is not None, "listen first"
+        await self._candidates.run()
+
+    def close(self) -> None:
+        """Close everything; peers should have been said goodbye to by their owners."""
+        for port in tuple(self._ports):
+            port.close()
+        self.timers.close()
+        self._waiting.clear()
+        for connection in tuple(self._connections.values()):
+            connection.close()
+        if self._tcp is not None:
+            self._tcp.close()
+        if self._udp is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._udp.socket)
+            loop.remove_writer(self._udp.socket)
+            self._udp.close()
+            self._udp = None
+
+    # For the owners of peers: `relay.endpoint.WebRtcEndpoint`.
+
+    def local_transport(self, contacted: str | None) -> LocalTransport:
+        assert self._candidates is not None, "listen first"
+        return LocalTransport(
+            ice=make_credentials(os.urandom(CREDENTIAL_RANDOM_SIZE)),
+            fingerprint=self._context.fingerprint,
+            candidates=self._candidates.lines(contacted, tcp=True),
+        )
+
+    def open(self, owner: PortOwner, *, local: LocalTransport, remote: RemoteTransport, client: str) -> Port:
+        self._check_limits(client)
+        peer = WebRtcPeer(
+            self._context,
+            local=local.ice,
+            remote_ufrag=remote.ice.ufrag,
+            role=remote.role,
+            fingerprints=remote.fingerprints,
+            now=self._now(),
+        )
+        port = Port(self, owner, peer, peer_group(client))
+        self._ports[port] = None
+        self._by_ufrag[local.ice.ufrag] = port
+        self.timers.note(port)
+        return port
+
+    def restart(self, port: Any, local: LocalTransport, *, remote_ufrag: str) -> None:
+        self._forget_ufrags(port)
+        port.peer.ice.restart(local.ice, remote_ufrag=remote_ufrag)
+        for ufrag in port.peer.ice.local_ufrags:
+            self._by_ufrag[ufrag] = port
+
+    def when_writable(self, callback: Callable[[], object]) -> None:
+        self._waiting.append(callback)
+        self._wait_for_room()
+
+    # For ports.
+
+    def route(self, address: PeerAddress, control: tuple[ControlMessage, ...]) -> UdpRoute | None:
+        return None if self._udp is None else self._udp.route(address, control)
+
+    def send(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> bool:
+        """False when the socket or the connection is full."""
+        if address.via:
+            connection = self._connections.get(address.via)
+            return connection is not None and connection.send(datagram)
+        route = self.route(address, control)
+        return route is None or self._send_udp(datagram, route)
+
+    def send_later(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> None:
+        """The same, but what a full UDP socket does not take waits for a moment."""
+        if self.send(datagram, address, control) or address.via:
+            return
+        route = self.route(address, control)
+        if route is None or len(self._pending) >= MAX_PENDING:
+            self.dropped["socket full"] += 1
+            return
+        self._pending.append((datagram, route))
+        self._wait_for_room()
+
+    def forget(self, port: Port) -> None:
+        self.timers.forget(port)
+        self._ports.pop(port, None)
+        self._forget_ufrags(port)
+        for address in port.addresses:
+            if self._by_address.get(address) is port:
+                del self._by_address[address]
+                if address.via:
+                    self._close_connection(address.via)
+
+    # For ICE-TCP connections.
+
+    def tcp_opened(self, connection: IceTcpConnection) -> int | None:
+        unverified = sum(not other.is_verified for other in self._connections.values())
+        limits = self.limits
+        if len(self._connections) >= limits.max_tcp_connections or unverified >= limits.max_tcp_unverified:
+            self.dropped["tcp connection"] += 1
+            return None
+        self._last_connection += 1
+        self._connections[self._last_connection] = connection
+        return self._last_connection
+
+    def tcp_received(self, connection: IceTcpConnection, datagram: bytes) -> None:
+        self._receive(datagram, connection.address, ())
+        connection.is_verified = connection.address in self._by_address
+
+    def tcp_closed(self, connection: IceTcpConnection) -> None:
+        self._connections.pop(connection.address.via, None)
+        port = self._by_address.pop(connection.address, None)
+        if port is not None:
+            port.addresses.pop(connection.address, None)
+
+    def _close_connection(self, number: int) -> None:
+        connection = self._connections.get(number)
+        if connection is not None:
+            connection.finish()
+
+    def _check_limits(self, client: str) -> None:
+        limits, group = self.limits, peer_group(client)
+        if len(self._ports) >= limits.max_peers:
+            raise EndpointFull(f"{len(self._ports)} peers are here, which is the limit")
+        half_open = [port for port in self._ports if port.is_half_open]
+        if len(half_open) >= limits.max_half_open:
+            raise EndpointFull(f"{len(half_open)} peers have not connected yet, which is the limit")
+        from_client = sum(port.client == group for port in half_open)
+        if from_client >= limits.max_half_open_per_client:
+            raise EndpointFull(f"{from_client} peers of one address have not connected yet, which is the limit")
+
+    def _on_readable(self) -> None:
+        for _ in range(DATAGRAMS_PER_TURN):
+            received = self._udp.receive() if self._udp is not None else None
+            if received is None:
+                return
+            self._receive(*received)
+
+    def _receive(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> None:
+        self.datagrams += 1
+        now = self._now()
+        if datagram and datagram[0] < 4:  # RFC 7983, 7
+            self._receive_stun(datagram, address, control, now)
+            return
+        port = self._by_address.get(address)
+        if port is None:
+            self.dropped["unknown address"] += 1
+            return
+        port.receive(port.peer.receive_datagram(datagram, address, now), now)
+
+    def _receive_stun(
+        self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...], now: float
+    ) -> None:
+        message = self._parse_stun(datagram)
+        ufrag = local_ufrag_of(message) if message is not None else None
+        port = self._by_ufrag.get(ufrag) if ufrag is not None else None
+        if message is None or port is None:
+            self.dropped["stun"] += 1
+            return
+        before = port.addresses.get(address)
+        port.addresses[address] = control  # so that the answer leaves from the address that was contacted
+        events = port.peer.receive_check(datagram, message, address, now)
+        is_good = port.peer.ice.verified_at(address) == now
+        if is_good and before is None:
+            self._adopt(port, address)
+        port.receive(events, now)
+        if is_good:
+            return
+        if before is None:
+            port.addresses.pop(address, None)
+        else:
+            port.addresses[address] = before
+
+    def _parse_stun(self, datagram: bytes) -> StunMessage | None:
+        try:
+            return stun.parse(datagram) if stun.is_stun(datagram) else None
+        except WireError:
+            return None
+
+    def _adopt(self, port: Port, address: PeerAddress) -> None:
+        """The first good check from an address: what else comes from there belongs to this peer."""
+        before = self._by_address.get(address)
+        if before is not None and before is not port:
+            before.addresses.pop(address, None)
+        self._by_address[address] = port
+        while len(port.addresses) > MAX_ADDRESSES:
+            oldest = next(iter(port.addresses))
+            del port.addresses[oldest]
+            self._by_address.pop(oldest, None)
+
+    def _forget_ufrags(self, port: Port) -> None:
+        for ufrag in port.peer.ice.local_ufrags:
+            if self._by_ufrag.get(ufrag) is port:
+                del self._by_ufrag[ufrag]
+
+    def _send_udp(self, datagram: bytes, route: UdpRoute) -> bool:
+        try:
+            route.socket.sendmsg((datagram,), route.control, 0, route.sockaddr)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.dropped["unreachable"] += 1
+        return True
+
+    def _wait_for_room(self) -> None:
+        if not self._is_writing and self._udp is not None:
+            self._is_writing = True
+            asyncio.get_running_loop().add_writer(self._udp.socket, self._on_writable)
+
+    def _on_writable(self) -> None:
+        while self._pending:
+            datagram, route = self._pending[0]
+            if not self._send_udp(datagram, route):
+                return
+            self._pending.popleft()
+        self._is_writing = False
+        if self._udp is not None:
+            asyncio.get_running_loop().remove_writer(self._udp.socket)
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            callback()

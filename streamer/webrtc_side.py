@@ -1,0 +1,75 @@
+"""WebRTC as the node sees it: the endpoint, the viewers by WHEP, and what joins them with the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+from aiohttp import web
+
+from media.hub import Hub
+from relay.fanout import PacketFanOut, choose_fan_out
+from relay.rtp_sender import FanOuts
+from relay.whep_handler import WhepLimits, WhepRelay
+from streamer.address import Address
+from streamer.config import WebRtcSettings
+from streamer.http import ListenError
+from streamer.observe import Sample
+from streamer.webrtc_endpoint import EndpointLimits, WebRtcEndpoint
+from streamer.webrtc_samples import webrtc_samples
+
+__all__ = ["WebRtcSide"]
+
+_log = logging.getLogger(__name__)
+
+
+class WebRtcSide:
+    """`listen`, `run`, then `drain`, `close_viewers` and `close`. `knows` says which rooms there are."""
+
+    def __init__(
+        self, settings: WebRtcSettings, hub: Hub, now: Callable[[], float], *, knows: Callable[[str], bool]
+    ) -> None:
+        self.endpoint = WebRtcEndpoint(now, _endpoint_limits(settings), public_addresses=settings.public_addresses)
+        shared = choose_fan_out()
+        _log.info("WebRTC packets are sent by: %s", shared.name)
+        fan_outs = FanOuts(shared, PacketFanOut())
+        self.whep = WhepRelay(hub, self.endpoint, fan_outs, now, _whep_limits(settings), room_exists=knows)
+
+    async def listen(self, address: Address) -> Address:
+        """Raises ListenError."""
+        try:
+            return await self.endpoint.listen(address.host, address.port)
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else None
+            raise ListenError(f"cannot listen for WebRTC on {address}: {reason or exc}") from exc
+
+    async def run(self) -> None:
+        await asyncio.gather(self.endpoint.run(), self.whep.run())
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        return self.whep.routes()
+
+    def samples(self) -> Iterator[Sample]:
+        return webrtc_samples(self.endpoint, self.whep)
+
+    def set_settings(self, settings: WebRtcSettings) -> None:
+        """Other limits from now on."""
+        self.endpoint.limits = _endpoint_limits(settings)
+        self.whep.limits = _whep_limits(settings)
+
+    def close(self) -> None:
+        """After the viewers were told goodbye."""
+        self.endpoint.close()
+
+
+def _endpoint_limits(settings: WebRtcSettings) -> EndpointLimits:
+    return EndpointLimits(
+        max_half_open=settings.max_half_open,
+        max_half_open_per_client=settings.max_half_open_per_address,
+        max_tcp_connections=settings.max_tcp_connections,
+    )
+
+
+def _whep_limits(settings: WebRtcSettings) -> WhepLimits:
+    return WhepLimits(join_wait=settings.join_wait_s, max_viewers=settings.max_viewers)

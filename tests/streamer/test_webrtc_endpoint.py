@@ -1,0 +1,292 @@
+"""The one socket: whose datagram is whose, what nobody's does to anybody, ICE-TCP, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from media.reasons import ENDED
+from relay.rtp_packager import RtpPackager
+from relay.rtp_target import RtpTarget
+from relay.whep_session import WhepSession
+from streamer import ice_tcp, webrtc_endpoint
+from streamer.candidates import Candidates, local_addresses
+from streamer.config import WebRtcSettings
+from streamer.timers import Timers
+from streamer.udp_socket import UdpSocket
+from streamer.webrtc_endpoint import Port
+from tests.support.whep_client import viewer
+from tests.support.whep_node import LiveNode, config, publishing, whep_node
+from wire import stun
+from wire.dtls import DtlsConnection
+from wire.ice_tcp import frame
+from wire.rtp import rtcp
+from wire.webrtc import WebRtcPeer
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[LiveNode]:
+    async with whep_node(config(tmp_path)) as node, publishing(node.hub):
+        yield node
+
+
+async def eventually(done) -> None:  # type: ignore[no-untyped-def]
+    async with asyncio.timeout(10):
+        while not done():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_a_viewer_gets_the_group_and_then_what_is_live(live: LiveNode, tcp: bool) -> None:
+    async with viewer(live.whep, tcp=tcp) as client:
+        await client.until(40)
+        sequences = [packet.sequence for packet in client.packets]
+        assert sequences[:1] == [1]
+        assert sequences == sorted(sequences)
+        await eventually(lambda: any(isinstance(report, rtcp.SenderReport) for report in client.reports))
+        assert live.node.webrtc.tcp_connections == int(tcp)
+        assert live.node.webrtc.half_open == 0
+    await eventually(lambda: live.node.webrtc.peers == 0)
+    await eventually(lambda: live.node.webrtc.tcp_connections == 0)
+    assert live.node.webrtc.verified_addresses == 0
+    assert len(live.node.webrtc.timers) == 0
+
+
+async def test_a_viewer_hears_that_the_broadcast_is_over(live: LiveNode) -> None:
+    async with viewer(live.whep, leave=False) as client:
+        await client.until(1)
+        live.hub.end("demo", ENDED)
+        await client.until_closed()
+        byes = [report for report in client.reports if isinstance(report, rtcp.Bye)]
+        assert byes[0].reason == str(ENDED)
+    assert live.node.webrtc.peers == 0
+
+
+async def test_a_viewer_that_says_goodbye_by_dtls_is_gone_at_once(live: LiveNode) -> None:
+    async with viewer(live.whep, leave=False) as client:
+        await client.until(1)
+        client.peer.close()
+        client.flush()
+        await eventually(lambda: live.node.webrtc.peers == 0)
+        assert live.node.whep.closed == {"ended": 1}
+
+
+async def test_garbage_of_every_kind_touches_no_peer(live: LiveNode) -> None:
+    rng = random.Random(5)
+    async with viewer(live.whep) as client:
+        await client.until(5)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as attacker:
+            attacker.setblocking(False)
+            attacker.connect(("127.0.0.1", live.udp.port))
+            for _ in range(600):
+                first = rng.choice((0, 1, 2, 3, 4, 20, 22, 23, 63, 64, 128, 144, 191, 255))
+                attacker.send(bytes([first]) + rng.randbytes(rng.choice((0, 1, 12, 20, 60, 200, 1400))))
+            hello = b"\x16\xfe\xfd" + bytes(8) + b"\x00\x20" + bytes(32)
+            attacker.send(hello)
+            attacker.send(b"")
+            seen = live.node.webrtc.datagrams
+            await eventually(lambda: live.node.webrtc.datagrams >= seen)
+            before = len(client.packets)
+            await client.until(before + 20)
+            with pytest.raises(BlockingIOError):
+                attacker.recv(2000)
+        for _ in range(200):  # and the same from the viewer's own, verified address
+            client.send(bytes([rng.choice((0, 3, 20, 22, 23, 128, 200))]) + rng.randbytes(rng.choice((1, 30, 300))))
+        await client.until(len(client.packets) + 20)
+        assert live.node.webrtc.peers == 1
+        assert sum(live.node.webrtc.dropped.values()) > 100
+
+
+async def test_a_check_with_a_wrong_password_verifies_nothing(live: LiveNode) -> None:
+    async with viewer(live.whep) as client:
+        await client.until(1)
+        addresses = live.node.webrtc.verified_addresses
+        forged = stun.binding_request(
+            bytes(12),
+            username=f"{client.server.ufrag}:call",
+            password=b"guess",
+            priority=1,
+            tie_breaker=1,
+            controlling=True,
+            use_candidate=True,
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as attacker:
+            attacker.settimeout(2)
+            attacker.connect(("127.0.0.1", live.udp.port))
+            attacker.send(forged)
+            answer = await asyncio.to_thread(attacker.recv, 2000)
+        assert len(answer) <= len(forged)
+        assert stun.parse(answer).error_code == stun.UNAUTHENTICATED
+        assert live.node.webrtc.verified_addresses == addresses
+        await client.until(len(client.packets) + 10)
+
+
+async def test_a_viewer_that_moves_is_followed(live: LiveNode) -> None:
+    async with viewer(live.whep) as client:
+        await client.until(5)
+        old = client.transport
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(lambda: client, remote_addr=("127.0.0.1", live.udp.port))
+        old.close()
+        count = len(client.packets)
+        await client.until(count + 40)
+        assert live.node.webrtc.peers == 1
+
+
+async def test_a_viewer_may_change_from_udp_to_tcp(live: LiveNode) -> None:
+    async with viewer(live.whep) as client:
+        await client.until(5)
+        old = client.transport
+        client._tcp = True
+        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", live.udp.port)
+        old.close()
+        await client.until(len(client.packets) + 40)
+        sequences = [packet.sequence for packet in client.packets]
+        assert len(set(sequences)) == len(sequences)
+
+
+async def test_an_unverified_tcp_connection_is_closed_in_time(live: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ice_tcp, "FIRST_CHECK_TIMEOUT", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.udp.port)
+    writer.write(frame(b"hello"))
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    await writer.wait_closed()
+    await eventually(lambda: live.node.webrtc.tcp_connections == 0)
+
+
+async def test_a_broken_frame_closes_its_connection_only(live: LiveNode) -> None:
+    async with viewer(live.whep, tcp=True) as client:
+        await client.until(5)
+        reader, writer = await asyncio.open_connection("127.0.0.1", live.udp.port)
+        writer.write(b"\xff\xff" + bytes(100))
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        await client.until(len(client.packets) + 20)
+
+
+async def test_unverified_tcp_connections_are_bounded(tmp_path: Path) -> None:
+    async with whep_node(config(tmp_path, webrtc=WebRtcSettings(max_tcp_connections=2))) as live:
+        writers = []
+        for number in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", live.udp.port)
+            writers.append(writer)
+            if number == 2:
+                with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                    await asyncio.wait_for(reader.readexactly(1), 5)
+        assert live.node.webrtc.tcp_connections == 2
+        for writer in writers:
+            writer.close()
+
+
+async def test_the_oldest_addresses_of_a_peer_are_forgotten(live: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webrtc_endpoint, "MAX_ADDRESSES", 3)
+    async with viewer(live.whep) as client:
+        await client.until(1)
+        loop = asyncio.get_running_loop()
+        transports = [client.transport]
+        for _ in range(5):
+            answers = client.answers
+            await loop.create_datagram_endpoint(lambda: client, remote_addr=("127.0.0.1", live.udp.port))
+            transports.append(client.transport)
+            client.check()
+            await eventually(lambda count=answers: client.answers > count)
+        assert live.node.webrtc.verified_addresses == 3
+        for transport in transports[:-1]:
+            transport.close()
+
+
+async def test_five_hundred_joins_and_leaves_leave_nothing(live: LiveNode) -> None:
+    webrtc = live.node.webrtc
+
+    async def watch() -> None:
+        async with viewer(live.whep) as client:
+            await client.until(1)
+
+    for _ in range(25):
+        await asyncio.gather(*(watch() for _ in range(20)))
+    await eventually(lambda: webrtc.peers == 0)
+    assert live.node.whep.joins == 500
+    assert live.node.whep.viewer_count == 0
+    assert webrtc.verified_addresses == 0
+    assert len(webrtc.timers) == 0
+    assert not webrtc._by_ufrag
+    assert not list(live.node.whep.packagers)
+    gc.collect()
+    kinds = (WhepSession, WebRtcPeer, DtlsConnection, RtpTarget, RtpPackager, Port)
+    left = Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, kinds))
+    assert left.total() < 400, f"a few of the last timers may hold theirs, not five hundred: {left}"
+
+
+def test_a_wildcard_socket_answers_from_the_address_that_was_contacted() -> None:
+    server = UdpSocket("::", 0)
+    try:
+        for contacted in ("127.0.0.2", "127.0.0.3", "::1"):
+            family = socket.AF_INET6 if ":" in contacted else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as client:
+                client.bind(("::1" if ":" in contacted else "127.0.0.1", 0))
+                client.settimeout(5)
+                client.sendto(b"hello", (contacted, server.port))
+                received = None
+                while received is None:
+                    received = server.receive()
+                datagram, address, control = received
+                assert datagram == b"hello"
+                assert address.host == client.getsockname()[0]
+                route = server.route(address, control)
+                route.socket.sendmsg((b"hi",), route.control, 0, route.sockaddr)
+                answer, source = client.recvfrom(100)
+                assert (answer, source[0]) == (b"hi", contacted)
+    finally:
+        server.close()
+
+
+def test_candidates_begin_with_the_address_that_was_reached_already() -> None:
+    candidates = Candidates((), "0.0.0.0", 8189)
+    lines = candidates.lines("::ffff:192.0.2.55", tcp=True)
+    assert " 192.0.2.55 8189 typ host" in lines[0]
+    assert not any(":" in line.split()[4] for line in lines), "no IPv6 where only IPv4 is listened on"
+    assert len(lines) == 2 * len(candidates.lines("192.0.2.55", tcp=False))
+    assert "127.0.0.1" not in local_addresses() or local_addresses() == ("127.0.0.1",)
+
+
+def test_a_bound_address_is_the_only_candidate() -> None:
+    lines = Candidates((), "192.0.2.1", 5).lines("192.0.2.55", tcp=False)
+    assert [line.split()[4] for line in lines] == ["192.0.2.1"]
+
+
+async def test_a_timer_that_moves_later_costs_nothing_until_its_old_time() -> None:
+    class Peer:
+        due = 0.0
+        fired = 0
+
+        def next_timeout(self, now: float) -> float | None:
+            return self.due if self.fired < 2 else None
+
+        def handle_timeout(self, now: float) -> None:
+            if now >= self.due:
+                self.fired += 1
+                self.due = now + 0.01
+
+    loop = asyncio.get_running_loop()
+    timers, peer, other = Timers(loop.time), Peer(), Peer()
+    peer.due, other.due = loop.time() + 0.02, loop.time() + 30
+    for timed in (peer, other):
+        timers.note(timed)
+    for _ in range(1000):
+        peer.due += 0.00002
+        timers.note(peer)
+    assert len(timers._heap) == 2
+    await eventually(lambda: peer.fired == 2)
+    timers.forget(other)
+    assert len(timers) == 0
+    timers.close()
