@@ -13,6 +13,7 @@ from struct import pack, pack_into
 from typing import Protocol
 
 from relay.endpoint import UdpRoute
+from relay.native_fanout import NativeFanOut, load_native
 from relay.rtp_batch import MAX_HEADER_SIZE, MAX_RUN_BYTES, MAX_RUN_PACKETS, TAG_SIZE, RtpBatch
 from relay.rtp_target import RtpTarget
 from wire.srtp import GcmSender
@@ -184,7 +185,8 @@ def choose_fan_out() -> FanOut:
 
 def native_fan_out(*, segmentation: bool) -> FanOut | None:
     """The one in C; None where it was not built."""
-    return None
+    module = load_native()
+    return None if module is None else NativeFanOut(module, segmentation=segmentation)
 
 
 def supports_segmentation() -> bool:

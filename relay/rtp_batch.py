@@ -40,9 +40,10 @@ class RtpBatch:
     """Packets with consecutive indices, sent together at `stamped_at` (seconds on any steady clock).
 
     `runs` are (start, end) positions: packets of equal size and one shorter tail, which one segmented send can carry.
+    `native` is for a fan-out that keeps the packets in a form of its own.
     """
 
-    __slots__ = ("_headers", "end", "first", "packets", "runs", "stamped_at")
+    __slots__ = ("_headers", "end", "first", "native", "packets", "runs", "stamped_at")
 
     def __init__(self, packets: Sequence[SharedPacket], stamped_at: float) -> None:
         self.packets = packets
@@ -50,6 +51,7 @@ class RtpBatch:
         self.end = self.first + len(packets)
         self.runs = _runs([len(packet.payload) for packet in packets])
         self.stamped_at = stamped_at
+        self.native: dict[HeaderKey, object] = {}
         self._headers: dict[HeaderKey, list[bytearray]] = {}
 
     def __repr__(self) -> str:

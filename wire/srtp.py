@@ -41,6 +41,7 @@ REPLAY_WINDOW = 1024
 """Packets. Half a second of a 20 Mb/s publisher: an RTX packet must still be fresh."""
 
 _TAG_SIZE = 16
+_GCM_KEY_SIZE = 16
 _INDEX = Struct("!I")
 _SSRC_AT_8 = Struct("!8xI")
 _SSRC_AT_4 = Struct("!4xI")
@@ -93,12 +94,14 @@ def make_receiver(keys: SrtpKeys) -> SrtpReceiver:
 
 
 class GcmSender:
-    """AEAD_AES_128_GCM, outgoing. `aead` and `salt` are the session's own, for a batch sender that builds its nonces.
+    """AEAD_AES_128_GCM, outgoing. `key`, its cipher `aead` and `salt` are the session's own, for a batch sender that
+    builds its nonces.
 
     The nonce of a packet is `((ssrc << 48 | index) ^ salt).to_bytes(12, "big")` (RFC 7714, 8.1).
     """
 
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
+        self.key = _derive(master_key, master_salt + bytes(2), _RTP_KEY, _GCM_KEY_SIZE)
         self.aead, self.salt = _gcm_session(master_key, master_salt, _RTP_KEY, _RTP_SALT)
         self._rtcp_aead, self._rtcp_salt = _gcm_session(master_key, master_salt, _RTCP_KEY, _RTCP_SALT)
         self._rtcp_index = 0
@@ -324,7 +327,7 @@ def _gcm_session(master_key: bytes, master_salt: bytes, key_label: int, salt_lab
     # RFC 7714, 11: the derivation is AES-CM's, the 12-byte salt padded with two zero bytes
     salt = master_salt + bytes(2)
     session_salt = _derive(master_key, salt, salt_label, 12)
-    return AESGCM(_derive(master_key, salt, key_label, 16)), int.from_bytes(session_salt, "big")
+    return AESGCM(_derive(master_key, salt, key_label, _GCM_KEY_SIZE)), int.from_bytes(session_salt, "big")
 
 
 def _derive(master_key: bytes, master_salt: bytes, label: int, size: int) -> bytes:

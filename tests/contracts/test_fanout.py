@@ -16,6 +16,8 @@ from tests.support.rtp_viewers import SEND_TIME_ID, SSRC, Viewer, batch_of, drai
 from wire.dtls import SrtpProfile
 from wire.rtp import extensions
 
+SO_NO_CHECK = 11
+"""asm-generic/socket.h: UDP without checksums."""
 FRAME = [30, *[1160] * 9, 417]
 
 
@@ -218,6 +220,36 @@ def test_a_full_socket_loses_nothing_and_repeats_nothing(name: str) -> None:
         viewer.port.sent = datagrams[10 * number : 10 * number + 10]
         viewer._incoming = None
         assert [packet.sequence for packet in viewer.received()] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("name", ["python, segmented", "native, segmented"])
+def test_where_segmentation_is_refused_packets_leave_one_by_one(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    fan_out = IMPLEMENTATIONS[name]()
+    with ExitStack() as stack:
+        rig = Rig(fan_out, stack)
+        rig._sender.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)  # the kernel then refuses, as a bad device would
+        viewers = [rig.viewer() for _ in range(5)]
+        assert rig.send(batch_of(FRAME), *viewers) == 5
+        assert "packet by packet" in fan_out.name
+        assert "packet by packet" in caplog.text
+        for viewer in viewers:
+            assert [packet.sequence for packet in viewer.received()] == list(range(1, 12))
+            assert viewer.target.errors == 0
+
+
+@pytest.mark.parametrize("name", ["python, segmented", "native, segmented", "python", "native"])
+def test_a_viewer_that_cannot_be_reached_costs_the_others_nothing(name: str) -> None:
+    with ExitStack() as stack:
+        rig = Rig(IMPLEMENTATIONS[name](), stack)
+        first, lost, gone, last = (rig.viewer() for _ in range(4))
+        lost.target.route = UdpRoute(rig._sender, ("255.255.255.255", 9))  # broadcasting is not allowed
+        gone.target.route = None
+        assert rig.send(batch_of(FRAME), first, lost, gone, last) == 4
+        for viewer in (first, last):
+            assert len(viewer.received()) == 11
+        assert lost.target.errors > 0
+        assert gone.target.errors > 0
+        assert lost.target.next == gone.target.next == 11
 
 
 def test_a_full_connection_holds_up_nobody_else() -> None:

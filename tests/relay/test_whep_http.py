@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from media.rtp import rtp_origin
+from streamer.address import AddressList
 from streamer.config import WebRtcSettings
 from tests.support.offers import text
 from tests.support.whep_node import ROOM, LiveNode, ask, config, post, publishing, whep_node
@@ -52,7 +53,7 @@ async def test_an_offer_is_answered_with_a_session(live: LiveNode) -> None:
         assert answer.ice_lite
         assert f"127.0.0.1 {live.udp.port} typ host" in video.candidates[0]
         assert "tcptype passive" in video.candidates[-1]
-        assert live.node.whep.viewer_count == 1
+        assert live.node.webrtc.whep.viewer_count == 1
 
 
 def sdp_extension(name: str) -> str:
@@ -76,8 +77,8 @@ async def test_a_session_ends_with_delete(live: LiveNode) -> None:
         _, headers, _ = await post(live.whep)
         assert stream.demand
         assert (await ask("DELETE", headers["location"]))[0] == 200
-        assert live.node.whep.viewer_count == 0
-        assert live.node.webrtc.peers == 0
+        assert live.node.webrtc.whep.viewer_count == 0
+        assert live.node.webrtc.endpoint.peers == 0
         assert not stream.demand
         assert (await ask("DELETE", headers["location"]))[0] == 404
 
@@ -87,7 +88,7 @@ async def test_a_session_is_known_under_its_own_room_only(live: LiveNode) -> Non
         _, headers, _ = await post(live.whep)
         elsewhere = headers["location"].replace(f"/{ROOM}/", "/other/")
         assert (await ask("DELETE", elsewhere))[0] == 404
-        assert live.node.whep.viewer_count == 1
+        assert live.node.webrtc.whep.viewer_count == 1
 
 
 async def test_candidates_may_be_trickled_and_are_not_needed(live: LiveNode) -> None:
@@ -133,7 +134,7 @@ async def problem(live: LiveNode, url: str, body: str | bytes | None = None, **o
     assert headers["content-type"].startswith("application/problem+json")
     details = json.loads(answer)
     assert details["status"] == status
-    assert live.node.webrtc.peers == 0, "a refusal leaves nothing behind"
+    assert live.node.webrtc.endpoint.peers == 0, "a refusal leaves nothing behind"
     if status in (409, 503):
         assert int(headers["retry-after"]) > 0
     return status, details["detail"]
@@ -218,11 +219,13 @@ async def test_half_open_peers_of_one_address_are_bounded(tmp_path: Path) -> Non
         status, _, body = await post(live.whep)
         assert status == 503
         assert "3 peers" in json.loads(body)["detail"]
-        assert live.node.whep.viewer_count == live.node.webrtc.half_open == 3
+        assert live.node.webrtc.whep.viewer_count == live.node.webrtc.endpoint.half_open == 3
 
 
 async def test_public_addresses_are_told_and_names_never_are(tmp_path: Path) -> None:
-    settings = WebRtcSettings(join_wait_s=0.3, public_addresses=("192.0.2.7", "localhost", "[2001:db8::7]:30189"))
+    settings = WebRtcSettings(
+        join_wait_s=0.3, public_addresses=AddressList(("192.0.2.7", "localhost", "[2001:db8::7]:30189"))
+    )
     async with whep_node(config(tmp_path, webrtc=settings)) as live, publishing(live.hub):
         _, _, body = await post(live.whep)
         candidates = [line for line in body.splitlines() if line.startswith("a=candidate:") and " udp " in line]

@@ -41,11 +41,11 @@ async def test_aiortc_decodes_every_picture_in_its_place(tmp_path: Path) -> None
             shades = [float(np.mean(frame.to_ndarray(format="gray"))) for frame in frames]
             rises = sum(later > earlier for earlier, later in itertools.pairwise(shades))
             assert rises >= 50, "each second begins with noise and then grows brighter"
-            session = live.node.whep.sessions()[0]
+            session = live.node.webrtc.whep.sessions()[0]
             assert session.connected_at is not None
             assert session.stream is stream
             await ask("DELETE", headers["location"])
-            assert live.node.whep.viewer_count == 0
+            assert live.node.webrtc.whep.viewer_count == 0
         finally:
             await viewer.close()
 
@@ -60,5 +60,5 @@ async def test_an_aiortc_viewer_that_closes_is_gone_at_once(tmp_path: Path) -> N
         async with asyncio.timeout(PATIENCE):
             await viewer.getReceivers()[0].track.recv()
             await viewer.close()
-            while live.node.whep.viewer_count:
+            while live.node.webrtc.whep.viewer_count:
                 await asyncio.sleep(0.02)

@@ -128,7 +128,8 @@ def test_cert_writes_a_pair_once(capsys: pytest.CaptureFixture[str]) -> None:
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """A real node on free ports; gives its process and its addresses by scheme."""
-    command = [sys.executable, "-m", "streamer", "serve", "--http", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", *arguments]
+    listen = [f"--{scheme}=127.0.0.1:0" for scheme in ("http", "rtmp", "udp")]
+    command = [sys.executable, "-m", "streamer", "serve", *listen, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

@@ -52,12 +52,12 @@ async def test_a_viewer_gets_the_group_and_then_what_is_live(live: LiveNode, tcp
         assert sequences[:1] == [1]
         assert sequences == sorted(sequences)
         await eventually(lambda: any(isinstance(report, rtcp.SenderReport) for report in client.reports))
-        assert live.node.webrtc.tcp_connections == int(tcp)
-        assert live.node.webrtc.half_open == 0
-    await eventually(lambda: live.node.webrtc.peers == 0)
-    await eventually(lambda: live.node.webrtc.tcp_connections == 0)
-    assert live.node.webrtc.verified_addresses == 0
-    assert len(live.node.webrtc.timers) == 0
+        assert live.node.webrtc.endpoint.tcp_connections == int(tcp)
+        assert live.node.webrtc.endpoint.half_open == 0
+    await eventually(lambda: live.node.webrtc.endpoint.peers == 0)
+    await eventually(lambda: live.node.webrtc.endpoint.tcp_connections == 0)
+    assert live.node.webrtc.endpoint.verified_addresses == 0
+    assert len(live.node.webrtc.endpoint.timers) == 0
 
 
 async def test_a_viewer_hears_that_the_broadcast_is_over(live: LiveNode) -> None:
@@ -67,7 +67,7 @@ async def test_a_viewer_hears_that_the_broadcast_is_over(live: LiveNode) -> None
         await client.until_closed()
         byes = [report for report in client.reports if isinstance(report, rtcp.Bye)]
         assert byes[0].reason == str(ENDED)
-    assert live.node.webrtc.peers == 0
+    assert live.node.webrtc.endpoint.peers == 0
 
 
 async def test_a_viewer_that_says_goodbye_by_dtls_is_gone_at_once(live: LiveNode) -> None:
@@ -75,8 +75,8 @@ async def test_a_viewer_that_says_goodbye_by_dtls_is_gone_at_once(live: LiveNode
         await client.until(1)
         client.peer.close()
         client.flush()
-        await eventually(lambda: live.node.webrtc.peers == 0)
-        assert live.node.whep.closed == {"ended": 1}
+        await eventually(lambda: live.node.webrtc.endpoint.peers == 0)
+        assert live.node.webrtc.whep.closed == {"ended": 1}
 
 
 async def test_garbage_of_every_kind_touches_no_peer(live: LiveNode) -> None:
@@ -92,8 +92,8 @@ async def test_garbage_of_every_kind_touches_no_peer(live: LiveNode) -> None:
             hello = b"\x16\xfe\xfd" + bytes(8) + b"\x00\x20" + bytes(32)
             attacker.send(hello)
             attacker.send(b"")
-            seen = live.node.webrtc.datagrams
-            await eventually(lambda: live.node.webrtc.datagrams >= seen)
+            seen = live.node.webrtc.endpoint.datagrams
+            await eventually(lambda: live.node.webrtc.endpoint.datagrams >= seen)
             before = len(client.packets)
             await client.until(before + 20)
             with pytest.raises(BlockingIOError):
@@ -101,14 +101,14 @@ async def test_garbage_of_every_kind_touches_no_peer(live: LiveNode) -> None:
         for _ in range(200):  # and the same from the viewer's own, verified address
             client.send(bytes([rng.choice((0, 3, 20, 22, 23, 128, 200))]) + rng.randbytes(rng.choice((1, 30, 300))))
         await client.until(len(client.packets) + 20)
-        assert live.node.webrtc.peers == 1
-        assert sum(live.node.webrtc.dropped.values()) > 100
+        assert live.node.webrtc.endpoint.peers == 1
+        assert sum(live.node.webrtc.endpoint.dropped.values()) > 100
 
 
 async def test_a_check_with_a_wrong_password_verifies_nothing(live: LiveNode) -> None:
     async with viewer(live.whep) as client:
         await client.until(1)
-        addresses = live.node.webrtc.verified_addresses
+        addresses = live.node.webrtc.endpoint.verified_addresses
         forged = stun.binding_request(
             bytes(12),
             username=f"{client.server.ufrag}:call",
@@ -125,7 +125,7 @@ async def test_a_check_with_a_wrong_password_verifies_nothing(live: LiveNode) ->
             answer = await asyncio.to_thread(attacker.recv, 2000)
         assert len(answer) <= len(forged)
         assert stun.parse(answer).error_code == stun.UNAUTHENTICATED
-        assert live.node.webrtc.verified_addresses == addresses
+        assert live.node.webrtc.endpoint.verified_addresses == addresses
         await client.until(len(client.packets) + 10)
 
 
@@ -138,7 +138,7 @@ async def test_a_viewer_that_moves_is_followed(live: LiveNode) -> None:
         old.close()
         count = len(client.packets)
         await client.until(count + 40)
-        assert live.node.webrtc.peers == 1
+        assert live.node.webrtc.endpoint.peers == 1
 
 
 async def test_a_viewer_may_change_from_udp_to_tcp(live: LiveNode) -> None:
@@ -160,7 +160,7 @@ async def test_an_unverified_tcp_connection_is_closed_in_time(live: LiveNode, mo
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
     await writer.wait_closed()
-    await eventually(lambda: live.node.webrtc.tcp_connections == 0)
+    await eventually(lambda: live.node.webrtc.endpoint.tcp_connections == 0)
 
 
 async def test_a_broken_frame_closes_its_connection_only(live: LiveNode) -> None:
@@ -183,7 +183,7 @@ async def test_unverified_tcp_connections_are_bounded(tmp_path: Path) -> None:
             if number == 2:
                 with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
                     await asyncio.wait_for(reader.readexactly(1), 5)
-        assert live.node.webrtc.tcp_connections == 2
+        assert live.node.webrtc.endpoint.tcp_connections == 2
         for writer in writers:
             writer.close()
 
@@ -200,13 +200,13 @@ async def test_the_oldest_addresses_of_a_peer_are_forgotten(live: LiveNode, monk
             transports.append(client.transport)
             client.check()
             await eventually(lambda count=answers: client.answers > count)
-        assert live.node.webrtc.verified_addresses == 3
+        assert live.node.webrtc.endpoint.verified_addresses == 3
         for transport in transports[:-1]:
             transport.close()
 
 
 async def test_five_hundred_joins_and_leaves_leave_nothing(live: LiveNode) -> None:
-    webrtc = live.node.webrtc
+    webrtc = live.node.webrtc.endpoint
 
     async def watch() -> None:
         async with viewer(live.whep) as client:
@@ -215,12 +215,12 @@ async def test_five_hundred_joins_and_leaves_leave_nothing(live: LiveNode) -> No
     for _ in range(25):
         await asyncio.gather(*(watch() for _ in range(20)))
     await eventually(lambda: webrtc.peers == 0)
-    assert live.node.whep.joins == 500
-    assert live.node.whep.viewer_count == 0
+    assert live.node.webrtc.whep.joins == 500
+    assert live.node.webrtc.whep.viewer_count == 0
     assert webrtc.verified_addresses == 0
     assert len(webrtc.timers) == 0
     assert not webrtc._by_ufrag
-    assert not list(live.node.whep.packagers)
+    assert not list(live.node.webrtc.whep.packagers)
     gc.collect()
     kinds = (WhepSession, WebRtcPeer, DtlsConnection, RtpTarget, RtpPackager, Port)
     left = Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, kinds))

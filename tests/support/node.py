@@ -44,7 +44,7 @@ class RunningNode:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "node.log"
-        listen = [f"--{scheme}=127.0.0.1:0" for scheme in ("http", "https", "rtmp", "rtmps")]
+        listen = [f"--{scheme}=127.0.0.1:0" for scheme in ("http", "https", "rtmp", "rtmps", "udp")]
         arguments = [*COMMAND, "serve", *listen, "--data", str(folder), *map(str, flags)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -14,7 +14,15 @@ import aiohttp
 import uvloop
 
 from streamer.address import Address
-from streamer.config import AccessSettings, Config, DataSettings, DrainSettings, HttpSettings, RtmpSettings
+from streamer.config import (
+    AccessSettings,
+    Config,
+    DataSettings,
+    DrainSettings,
+    HttpSettings,
+    RtmpSettings,
+    WebRtcSettings,
+)
 from streamer.node import Bound, Node
 
 __all__ = ["Answer", "RunningNode", "on_uvloop", "running_node", "settings_in"]
@@ -35,6 +43,7 @@ def settings_in(folder: Path, **sections: Any) -> Config:
     config = Config(
         http=HttpSettings(listen=ANY_PORT, shutdown_timeout_s=1.0),
         rtmp=RtmpSettings(listen=ANY_PORT),
+        webrtc=WebRtcSettings(listen=ANY_PORT),
         access=AccessSettings(wrong_keys_free=100),
         drain=DrainSettings(),
         data=DataSettings(dir=folder),

@@ -19,7 +19,15 @@ from media.ticks import TICKS_PER_SECOND, Ticks
 from media.track import Codec, Track
 from media.unit import AccessUnit
 from streamer.address import Address
-from streamer.config import AccessSettings, Config, DataSettings, HttpSettings, RtmpSettings, WebRtcSettings
+from streamer.config import (
+    AccessSettings,
+    Config,
+    DataSettings,
+    DrainSettings,
+    HttpSettings,
+    RtmpSettings,
+    WebRtcSettings,
+)
 from streamer.node import Bound, Node
 from tests.support.offers import text
 from tests.support.picture import encode_h264, grey, noise
@@ -51,6 +59,7 @@ def config(data: Path, *, webrtc: WebRtcSettings | None = None, is_open: bool = 
         rtmp=RtmpSettings(listen=LOOPBACK),
         access=AccessSettings(open=is_open),
         webrtc=replace(webrtc or WebRtcSettings(join_wait_s=0.3), listen=LOOPBACK),
+        drain=DrainSettings(grace_s=0),
         data=DataSettings(dir=data),
     )
 

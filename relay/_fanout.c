@@ -1,0 +1,517 @@
+/* The inner loop of the fan-out: AES-128-GCM (RFC 7714) by OpenSSL, UDP segmentation and sendmmsg, without the GIL.
+ *
+ * Python decides who gets what; here packets are encrypted into one arena and sent until the socket is full. A job that
+ * was cut short is given again, and is then encrypted to the same bytes under the same indices.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#define _GNU_SOURCE
+#include <Python.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <openssl/evp.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define TAG_SIZE 16
+#define NONCE_SIZE 12
+#define KEY_SIZE 16
+#define MIN_HEADER 12
+#define MAX_PACKETS 4096       /* the history: no batch is longer */
+#define MAX_PACKET_SIZE 1500   /* header, payload and tag */
+#define MAX_RUN_SEGMENTS 64    /* UDP_MAX_SEGMENTS */
+#define MAX_RUN_SIZE 65000     /* below the largest UDP datagram */
+#define ARENA_SIZE (1 << 20)   /* what is encrypted before it is sent: it stays in the second-level cache */
+#define MAX_MESSAGES 64
+#define MAX_JOBS 256
+#define CONTROL_SIZE 128
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+/* One viewer's cipher and address. */
+typedef struct {
+    PyObject_HEAD
+    EVP_CIPHER_CTX *cipher;
+    unsigned char mask[NONCE_SIZE];
+    struct sockaddr_storage address;
+    socklen_t address_size;
+    int control_level, control_type;
+    unsigned char control[64];
+    size_t control_size;
+} Session;
+
+/* The packets of a batch with the headers of one kind of viewer. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *headers, *payloads; /* tuples of bytes, kept alive */
+    Py_ssize_t count, runs;
+    const unsigned char **header, **payload;
+    uint32_t *header_size, *payload_size;
+    uint32_t *run_end;
+} Packets;
+
+typedef struct {
+    Session *session;
+    Packets *packets;
+    uint32_t sent;      /* packets before this one are out */
+    uint64_t own_first; /* the viewer's own index of packet 0 */
+    uint32_t errors;
+} Job;
+
+typedef struct {
+    uint32_t job, end, segments;
+} Message;
+
+static unsigned char arena[ARENA_SIZE];
+static struct mmsghdr headers[MAX_MESSAGES];
+static struct iovec vectors[MAX_MESSAGES];
+static Message messages[MAX_MESSAGES];
+static union {
+    struct cmsghdr align;
+    unsigned char bytes[CONTROL_SIZE];
+} controls[MAX_MESSAGES];
+static Job jobs[MAX_JOBS];
+static int is_busy = 0; /* the buffers are shared; guarded by the GIL */
+
+/* Session */
+
+static void Session_dealloc(Session *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    EVP_CIPHER_CTX_free(self->cipher);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyObject *Session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"key", "mask", NULL};
+    Py_buffer key, mask;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*y*", names, &key, &mask))
+        return NULL;
+    Session *self = NULL;
+    if (key.len != KEY_SIZE || mask.len != NONCE_SIZE) {
+        PyErr_Format(PyExc_ValueError, "key of %zd and mask of %zd bytes", key.len, mask.len);
+        goto done;
+    }
+    self = (Session *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        goto done;
+    memcpy(self->mask, mask.buf, NONCE_SIZE);
+    self->cipher = EVP_CIPHER_CTX_new();
+    if (self->cipher == NULL || EVP_EncryptInit_ex(self->cipher, EVP_aes_128_gcm(), NULL, key.buf, NULL) != 1) {
+        PyErr_SetString(PyExc_RuntimeError, "OpenSSL refuses AES-128-GCM");
+        Py_CLEAR(self);
+    }
+done:
+    PyBuffer_Release(&key);
+    PyBuffer_Release(&mask);
+    return (PyObject *)self;
+}
+
+/* route(address: bytes, level: int, type: int, control: bytes): a struct sockaddr, empty for a connected socket, and
+ * one control message, empty for none. */
+static PyObject *Session_route(Session *self, PyObject *args)
+{
+    Py_buffer address, control;
+    int level, type;
+    if (!PyArg_ParseTuple(args, "y*iiy*", &address, &level, &type, &control))
+        return NULL;
+    int fits = address.len <= (Py_ssize_t)sizeof self->address && control.len <= (Py_ssize_t)sizeof self->control;
+    if (fits) {
+        memcpy(&self->address, address.buf, address.len);
+        self->address_size = (socklen_t)address.len;
+        self->control_level = level;
+        self->control_type = type;
+        memcpy(self->control, control.buf, control.len);
+        self->control_size = control.len;
+    } else {
+        PyErr_Format(PyExc_ValueError, "address of %zd and control message of %zd bytes", address.len, control.len);
+    }
+    PyBuffer_Release(&address);
+    PyBuffer_Release(&control);
+    if (!fits)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef Session_methods[] = {
+    {"route", (PyCFunction)Session_route, METH_VARARGS, "Where this viewer is."},
+    {NULL, NULL, 0, NULL},
+};
+static PyType_Slot Session_slots[] = {
+    {Py_tp_new, Session_new},
+    {Py_tp_dealloc, Session_dealloc},
+    {Py_tp_methods, Session_methods},
+    {0, NULL},
+};
+static PyType_Spec Session_spec = {"relay._fanout.Session", sizeof(Session), 0, Py_TPFLAGS_DEFAULT, Session_slots};
+
+/* Packets */
+
+static void Packets_dealloc(Packets *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(self->headers);
+    Py_XDECREF(self->payloads);
+    PyMem_Free(self->header);
+    PyMem_Free(self->payload);
+    PyMem_Free(self->header_size);
+    PyMem_Free(self->payload_size);
+    PyMem_Free(self->run_end);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static int read_bytes(PyObject *tuple, Py_ssize_t count, const unsigned char **at, uint32_t *size)
+{
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PyTuple_GET_ITEM(tuple, i);
+        if (!PyBytes_Check(item)) {
+            PyErr_SetString(PyExc_TypeError, "headers and payloads are bytes");
+            return -1;
+        }
+        at[i] = (const unsigned char *)PyBytes_AS_STRING(item);
+        size[i] = (uint32_t)PyBytes_GET_SIZE(item);
+    }
+    return 0;
+}
+
+/* Every packet must fit a datagram, and every run a segmented send: sizes are checked once, here. */
+static int check_sizes(Packets *self)
+{
+    uint32_t start = 0;
+    for (Py_ssize_t run = 0; run < self->runs; run++) {
+        uint32_t end = self->run_end[run];
+        size_t total = 0;
+        if (end <= start || end > (uint32_t)self->count || end - start > MAX_RUN_SEGMENTS)
+            return -1;
+        for (uint32_t i = start; i < end; i++) {
+            size_t size = (size_t)self->header_size[i] + self->payload_size[i] + TAG_SIZE;
+            if (self->header_size[i] < MIN_HEADER || size > MAX_PACKET_SIZE)
+                return -1;
+            total += size;
+        }
+        if (total > MAX_RUN_SIZE)
+            return -1;
+        start = end;
+    }
+    return start == (uint32_t)self->count ? 0 : -1;
+}
+
+static PyObject *Packets_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"headers", "payloads", "run_ends", NULL};
+    PyObject *head, *body, *ends;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!O!O!", names, &PyTuple_Type, &head, &PyTuple_Type, &body, &PyTuple_Type, &ends))
+        return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(head), runs = PyTuple_GET_SIZE(ends);
+    if (count == 0 || count > MAX_PACKETS || PyTuple_GET_SIZE(body) != count || runs > count) {
+        PyErr_Format(PyExc_ValueError, "%zd headers, %zd payloads, %zd runs", count, PyTuple_GET_SIZE(body), runs);
+        return NULL;
+    }
+    Packets *self = (Packets *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->headers = Py_NewRef(head);
+    self->payloads = Py_NewRef(body);
+    self->count = count;
+    self->runs = runs;
+    self->header = PyMem_New(const unsigned char *, count);
+    self->payload = PyMem_New(const unsigned char *, count);
+    self->header_size = PyMem_New(uint32_t, count);
+    self->payload_size = PyMem_New(uint32_t, count);
+    self->run_end = PyMem_New(uint32_t, runs + 1);
+    if (!self->header || !self->payload || !self->header_size || !self->payload_size || !self->run_end) {
+        PyErr_NoMemory();
+        goto failed;
+    }
+    if (read_bytes(head, count, self->header, self->header_size) < 0
+        || read_bytes(body, count, self->payload, self->payload_size) < 0)
+        goto failed;
+    for (Py_ssize_t run = 0; run < runs; run++) {
+        unsigned long end = PyLong_AsUnsignedLong(PyTuple_GET_ITEM(ends, run));
+        if (PyErr_Occurred())
+            goto failed;
+        self->run_end[run] = end > MAX_PACKETS ? MAX_PACKETS + 1 : (uint32_t)end;
+    }
+    if (check_sizes(self) < 0) {
+        PyErr_SetString(PyExc_ValueError, "packets or runs of a size that cannot be sent");
+        goto failed;
+    }
+    return (PyObject *)self;
+failed:
+    Py_DECREF(self);
+    return NULL;
+}
+
+static PyType_Slot Packets_slots[] = {
+    {Py_tp_new, Packets_new},
+    {Py_tp_dealloc, Packets_dealloc},
+    {0, NULL},
+};
+static PyType_Spec Packets_spec = {"relay._fanout.Packets", sizeof(Packets), 0, Py_TPFLAGS_DEFAULT, Packets_slots};
+
+/* Encryption */
+
+/* RFC 7714, 8.1: two zero bytes, the SSRC and the index, XOR the salt; the mask is salt and SSRC already. */
+static void make_nonce(const unsigned char *mask, uint64_t index, unsigned char *nonce)
+{
+    memcpy(nonce, mask, NONCE_SIZE);
+    for (int i = 0; i < 6; i++)
+        nonce[NONCE_SIZE - 1 - i] ^= (unsigned char)(index >> (8 * i));
+}
+
+/* One packet to `out`; returns its size, 0 when OpenSSL fails. */
+static size_t seal(const Job *job, uint32_t at, unsigned char *out)
+{
+    const Packets *packets = job->packets;
+    EVP_CIPHER_CTX *cipher = job->session->cipher;
+    uint64_t index = job->own_first + at;
+    uint32_t header_size = packets->header_size[at], payload_size = packets->payload_size[at];
+    unsigned char nonce[NONCE_SIZE], *body = out + header_size;
+    int size = 0, ok;
+    memcpy(out, packets->header[at], header_size);
+    out[2] = (unsigned char)(index >> 8);
+    out[3] = (unsigned char)index;
+    make_nonce(job->session->mask, index, nonce);
+    ok = EVP_EncryptInit_ex(cipher, NULL, NULL, NULL, nonce) == 1
+        && EVP_EncryptUpdate(cipher, NULL, &size, out, (int)header_size) == 1;
+    if (ok && payload_size)
+        ok = EVP_EncryptUpdate(cipher, body, &size, packets->payload[at], (int)payload_size) == 1;
+    ok = ok && EVP_EncryptFinal_ex(cipher, body + payload_size, &size) == 1
+        && EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, body + payload_size) == 1;
+    return ok ? (size_t)header_size + payload_size + TAG_SIZE : 0;
+}
+
+/* Sending */
+
+static void set_control(struct msghdr *header, unsigned char *bytes, const Session *session, uint16_t segment)
+{
+    struct cmsghdr *message;
+    size_t used = 0;
+    if (!session->control_size && !segment)
+        return;
+    memset(bytes, 0, CONTROL_SIZE);
+    header->msg_control = bytes;
+    header->msg_controllen = CONTROL_SIZE;
+    message = CMSG_FIRSTHDR(header);
+    if (session->control_size) {
+        message->cmsg_level = session->control_level;
+        message->cmsg_type = session->control_type;
+        message->cmsg_len = CMSG_LEN(session->control_size);
+        memcpy(CMSG_DATA(message), session->control, session->control_size);
+        used += CMSG_SPACE(session->control_size);
+        message = CMSG_NXTHDR(header, message);
+    }
+    if (segment && message != NULL) {
+        message->cmsg_level = IPPROTO_UDP;
+        message->cmsg_type = UDP_SEGMENT;
+        message->cmsg_len = CMSG_LEN(sizeof segment);
+        memcpy(CMSG_DATA(message), &segment, sizeof segment);
+        used += CMSG_SPACE(sizeof segment);
+    }
+    header->msg_controllen = used;
+}
+
+/* Encrypt packets from `start` to `end` of one job as one message. Returns the bytes used, 0 on failure. */
+static size_t add_message(uint32_t number, const Job *job, uint32_t job_number, uint32_t start, uint32_t end,
+                          unsigned char *out)
+{
+    struct msghdr *header = &headers[number].msg_hdr;
+    size_t used = 0, first = 0;
+    for (uint32_t at = start; at < end; at++) {
+        size_t size = seal(job, at, out + used);
+        if (size == 0)
+            return 0;
+        if (at == start)
+            first = size;
+        used += size;
+    }
+    vectors[number].iov_base = out;
+    vectors[number].iov_len = used;
+    memset(header, 0, sizeof *header);
+    header->msg_iov = &vectors[number];
+    header->msg_iovlen = 1;
+    if (job->session->address_size) {
+        header->msg_name = &job->session->address;
+        header->msg_namelen = job->session->address_size;
+    }
+    set_control(header, controls[number].bytes, job->session, end - start > 1 ? (uint16_t)first : 0);
+    messages[number] = (Message){job_number, end, end - start};
+    return used;
+}
+
+static int is_segmentation_error(int error)
+{
+    return error == EIO || error == EINVAL || error == ENOTSUP || error == ENOPROTOOPT || error == EMSGSIZE;
+}
+
+/* Send the first `count` messages. 0: all are dealt with; EAGAIN: the socket is full; else: segmentation is refused. */
+static int flush(int fd, uint32_t count)
+{
+    uint32_t done = 0;
+    while (done < count) {
+        int sent = sendmmsg(fd, headers + done, count - done, 0);
+        if (sent > 0) {
+            for (int i = 0; i < sent; i++, done++)
+                jobs[messages[done].job].sent = messages[done].end;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return EAGAIN;
+        if (messages[done].segments > 1 && is_segmentation_error(errno))
+            return errno;
+        jobs[messages[done].job].errors++; /* no route, or a firewall of our own: this viewer's loss */
+        jobs[messages[done].job].sent = messages[done].end;
+        done++;
+    }
+    return 0;
+}
+
+/* All jobs. As `flush`; -1 when OpenSSL fails. */
+static int send_jobs(int fd, uint32_t count, int segmentation)
+{
+    uint32_t number = 0;
+    size_t used = 0;
+    int status;
+    for (uint32_t j = 0; j < count; j++) {
+        uint32_t start = jobs[j].sent, end, run = 0;
+        const Packets *packets = jobs[j].packets;
+        for (; start < (uint32_t)packets->count; start = end) {
+            while (packets->run_end[run] <= start)
+                run++;
+            end = segmentation ? packets->run_end[run] : start + 1;
+            if (number == MAX_MESSAGES || used + MAX_RUN_SIZE > ARENA_SIZE) {
+                if ((status = flush(fd, number)) != 0)
+                    return status;
+                number = 0;
+                used = 0;
+            }
+            size_t size = add_message(number, &jobs[j], j, start, end, arena + used);
+            if (size == 0)
+                return -1;
+            used += size;
+            number++;
+        }
+    }
+    return flush(fd, number);
+}
+
+typedef struct {
+    PyTypeObject *session, *packets;
+} State;
+
+static int read_job(State *state, PyObject *item, Job *job)
+{
+    unsigned long long own;
+    unsigned int sent;
+    PyObject *session, *packets;
+    if (!PyArg_ParseTuple(item, "O!O!IK", state->session, &session, state->packets, &packets, &sent, &own))
+        return -1;
+    *job = (Job){(Session *)session, (Packets *)packets, sent, own, 0};
+    return 0;
+}
+
+static PyObject *results(uint32_t count, int status)
+{
+    PyObject *list = PyList_New(count);
+    if (list == NULL)
+        return NULL;
+    for (uint32_t j = 0; j < count; j++) {
+        PyObject *entry = Py_BuildValue("(II)", jobs[j].sent, jobs[j].errors);
+        if (entry == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        PyList_SET_ITEM(list, j, entry);
+    }
+    return Py_BuildValue("(iN)", status, list);
+}
+
+/* send(fd, jobs, segmentation) -> (status, [(sent, errors), ...]); a job is (Session, Packets, sent, own_first). */
+static PyObject *fanout_send(PyObject *module, PyObject *args)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *list;
+    int fd, segmentation, status;
+    if (!PyArg_ParseTuple(args, "iO!p", &fd, &PyList_Type, &list, &segmentation))
+        return NULL;
+    Py_ssize_t count = PyList_GET_SIZE(list);
+    if (count > MAX_JOBS || is_busy) {
+        PyErr_Format(PyExc_ValueError, is_busy ? "two threads send at once" : "%zd jobs at once", count);
+        return NULL;
+    }
+    for (Py_ssize_t j = 0; j < count; j++)
+        if (read_job(state, PyList_GET_ITEM(list, j), &jobs[j]) < 0)
+            return NULL;
+    is_busy = 1;
+    Py_BEGIN_ALLOW_THREADS
+    status = send_jobs(fd, (uint32_t)count, segmentation);
+    Py_END_ALLOW_THREADS
+    is_busy = 0;
+    if (status < 0) {
+        PyErr_SetString(PyExc_RuntimeError, "OpenSSL failed to encrypt");
+        return NULL;
+    }
+    return results((uint32_t)count, status);
+}
+
+static PyMethodDef methods[] = {
+    {"send", fanout_send, METH_VARARGS, "Encrypt and send the packets of each job until the socket is full."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int fanout_exec(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    state->session = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Session_spec, NULL);
+    state->packets = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Packets_spec, NULL);
+    if (state->session == NULL || state->packets == NULL)
+        return -1;
+    if (PyModule_AddType(module, state->session) < 0 || PyModule_AddType(module, state->packets) < 0)
+        return -1;
+    return PyModule_AddIntConstant(module, "MAX_JOBS", MAX_JOBS);
+}
+
+static int fanout_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->session);
+    Py_VISIT(state->packets);
+    return 0;
+}
+
+static int fanout_clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->session);
+    Py_CLEAR(state->packets);
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, fanout_exec},
+    {0, NULL},
+};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "relay._fanout",
+    .m_doc = "Encrypts and sends packets for many viewers without the GIL.",
+    .m_size = sizeof(State),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = fanout_traverse,
+    .m_clear = fanout_clear,
+};
+
+PyMODINIT_FUNC PyInit__fanout(void)
+{
+    return PyModuleDef_Init(&definition);
+}
