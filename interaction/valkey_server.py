@@ -158,7 +158,9 @@ async def answers(socket: Path) -> bool:
         return False
     try:
         writer.write(b"PING\r\n")
-        return await asyncio.wait_for(reader.readline(), 1.0) == b"+PONG\r\n"
+        # Not wait_for: in Python 3.11 it can swallow a cancellation, and this node would then never stop.
+        async with asyncio.timeout(1.0):
+            return await reader.readline() == b"+PONG\r\n"
     except (OSError, TimeoutError):
         return False
     finally:
@@ -183,7 +185,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(asyncio.shield(process.wait()), STOP_TIMEOUT_S)
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.wait()
     except TimeoutError:
         log.warning("valkey did not stop within %g s and is killed", STOP_TIMEOUT_S)
         with contextlib.suppress(ProcessLookupError):

@@ -82,7 +82,8 @@ async def _join(gateway: Gateway, name: str, socket: web.WebSocketResponse, view
 
 async def _first(gateway: Gateway, socket: web.WebSocketResponse, viewer: Viewer) -> Mapping[str, Any] | None:
     try:
-        received = await asyncio.wait_for(socket.receive(), gateway.settings.join_timeout_s)
+        async with asyncio.timeout(gateway.settings.join_timeout_s):
+            received = await socket.receive()
     except TimeoutError:
         viewer.close(reasons.IDLE)
         return None
