@@ -82,7 +82,7 @@ class Reader:
                 group.create_task(self._run_waker())
 
     async def _run_together(self) -> None:
-        while True:
+        while not _is_cancelled():
             await self._once(tuple(self.rooms.values()), with_wake=True)
 
     async def _run_waker(self) -> None:
@@ -113,7 +113,7 @@ class Reader:
                 await self._changed.wait()
 
     async def _run_one(self, room: ReadRoom) -> None:
-        while True:
+        while not _is_cancelled():
             await self._once((room,), with_wake=False)
 
     async def _once(self, rooms: tuple[ReadRoom, ...], *, with_wake: bool) -> None:
@@ -178,3 +178,9 @@ class Reader:
         except Gap as gap:
             log.warning("room %s: %s", room.name, gap)
             await self._reopen(room)
+
+
+def _is_cancelled() -> bool:
+    """A cancellation that meets a timeout of the client library's own comes out as that timeout, and would be lost."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
