@@ -108,6 +108,7 @@ class Stream:
         self.declared_frame_rate: float | None = None
         self.on_settled: Callable[[Stream], None] = lambda stream: None
         self.on_keyframe_wanted: Callable[[], None] | None = None
+        self.on_demand: Callable[[Stream], None] = lambda stream: None
         self._clock = clock
         self._limits = limits
         self._rings: dict[str, GopRing] = {}
@@ -160,6 +161,15 @@ class Stream:
         return wants
 
     @property
+    def unmet_audio(self) -> frozenset[str]:
+        """Audio codecs that readers want and the publisher does not send. Empty while it sends no sound."""
+        source = self.source_audio
+        if source is None:
+            return frozenset()
+        wanted = {a.audio for a in self._attachments if a.audio is not None}
+        return frozenset(wanted - {SOURCE, source.codec})
+
+    @property
     def gop_limits(self) -> GopLimits:
         """How large a group of pictures may be that is kept for joiners."""
         return self._limits
@@ -180,10 +190,14 @@ class Stream:
         for unit in self._replay(attachment):
             reader.push(unit)
         self._attachments.append(attachment)
+        self.on_demand(self)
 
     def detach(self, reader: Reader) -> None:
         """Stop reading. Nothing happens when it was not attached."""
-        self._attachments = [a for a in self._attachments if a.reader is not reader]
+        remaining = [a for a in self._attachments if a.reader is not reader]
+        if len(remaining) != len(self._attachments):
+            self._attachments = remaining
+            self.on_demand(self)
 
     def announce(self, event: Event) -> None:
         """Hand a commerce event to every reader."""
@@ -201,7 +215,17 @@ class Stream:
             self.on_keyframe_wanted()
         return True
 
-    # What follows is for the publisher and the hub.
+    # What follows is for the publisher, the hub, and the transcoder, which is told by `on_demand`: called whenever
+    # readers come or go and whenever the publisher's sound changes its codec.
+
+    def promise(self, track: Track) -> None:
+        """Sound in another codec will be delivered: who attaches for it finds its configuration in `audio` at once."""
+        self.audio[track.codec] = track
+
+    def withdraw(self, track: Track) -> None:
+        """Nobody makes this sound any more."""
+        if self.audio.get(track.codec) is track:
+            del self.audio[track.codec]
 
     def expect(self, kinds: Kinds) -> None:
         """A publisher begins, and says what it will send."""
@@ -228,7 +252,7 @@ class Stream:
         for attachment in tuple(self._attachments):
             if attachment.wants(unit.track):
                 attachment.reader.push(unit)
-        if self._settling is not None:
+        if self._settling is not None and (unit.is_video or unit.track.rendition == SOURCE):
             self._settle(self._settling, unit)
 
     def end(self, reason: Reason) -> None:
@@ -241,9 +265,12 @@ class Stream:
         if track.is_video:
             self.renditions[track.rendition] = track
         elif self.audio.get(track.codec) is not track:
+            before = self.source_audio
             if track.rendition == SOURCE:
                 self.audio = {codec: t for codec, t in self.audio.items() if t.rendition != SOURCE}
             self.audio[track.codec] = track
+            if track.rendition == SOURCE and (before is None or before.codec is not track.codec):
+                self.on_demand(self)
 
     def _count(self, unit: AccessUnit) -> None:
         counters = self.counters
@@ -297,3 +324,5 @@ class Stream:
         self._attachments = [a for a in self._attachments if not which(a)]
         for attachment in ended:
             attachment.reader.end(reason)
+        if ended:
+            self.on_demand(self)
