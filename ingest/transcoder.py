@@ -136,6 +136,11 @@ class Transcoder:
     # Reader
 
     def push(self, unit: AccessUnit) -> None:
+        output = self._outputs.get(unit.track.codec)
+        if output is not None:
+            # kept for joiners from a publisher who sent this codec: what is made continues it
+            output.due = unit.dts + output.target.frame_ticks
+            return
         if unit.track is not self._source:
             self._adopt(unit.track)
         self._counters.units_in += 1
