@@ -47,7 +47,7 @@ class Kinds:
 
 @dataclass(slots=True)
 class StreamCounters:
-    """Plain counts since the broadcast began."""
+    """Plain counts since the broadcast began. Units and bytes are the publisher's, not what was encoded from them."""
 
     video_units: int = 0
     audio_units: int = 0
@@ -247,7 +247,8 @@ class Stream:
     def deliver(self, unit: AccessUnit) -> None:
         """Publish a unit that already has its `t`."""
         self._note_track(unit.track)
-        self._count(unit)
+        if unit.track.rendition == SOURCE:
+            self._count(unit)
         self._keep(unit)
         for attachment in tuple(self._attachments):
             if attachment.wants(unit.track):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from ingest.sample_clock import MAX_ERROR, MAX_SILENCE, SLEW, Remedy, SampleClock
@@ -50,7 +52,7 @@ def test_an_offset_that_does_not_grow_is_led_back_once() -> None:
     clock = SampleClock(0, RATE)
     remedies = run(clock, [*even(10), *even(600, start=10 * FRAME + 35 * 90)])
     assert Remedy.FILL not in remedies
-    changes = [b for a, b in zip(remedies, remedies[1:], strict=False) if a is not b]
+    changes = [b for a, b in itertools.pairwise(remedies) if a is not b]
     assert changes == [Remedy.STRETCH, Remedy.RUN]
     assert abs(clock.error) < 5 * 90
 

@@ -1,4 +1,4 @@
-"""The worker as a process: started on demand, killed, stopped, poisoned; and what readers of the stream notice of it."""
+"""The worker as a process: started on demand, killed, stopped, poisoned; and what readers notice of it."""
 
 from __future__ import annotations
 

@@ -90,7 +90,9 @@ def _decoder(codec: str, record: bytes, rate: int, channels: int) -> Any:
     return decoder
 
 
-def onsets(codec: str, units: Iterable[tuple[int, bytes]], record: bytes, channels: int, rate: int = 48_000) -> list[float]:
+def onsets(
+    codec: str, units: Iterable[tuple[int, bytes]], record: bytes, channels: int, rate: int = 48_000
+) -> list[float]:
     """The ticks at which beeps begin, as a player hears them that plays each unit at its own time."""
     decoder = _decoder(codec, record, rate, channels)
     found: list[float] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -46,7 +47,7 @@ class Listener:
     @property
     def steps(self) -> set[int]:
         dts = [unit.dts for unit in self.sound]
-        return {b - a for a, b in zip(dts, dts[1:], strict=False)}
+        return {b - a for a, b in itertools.pairwise(dts)}
 
     def push(self, unit: AccessUnit) -> None:
         self.units.append(unit)
