@@ -2,8 +2,8 @@
 
     python -m ingest.transcode_worker FD PARENT
 
-FD is this end of a socket pair, PARENT the process that must outlive this one. One thread reads the socket; each lane
-has a thread of its own, so that a slow codec never keeps messages from being read. Sound has one lane.
+FD is this end of a socket pair, PARENT the process that must outlive this one. Sound is made by the thread that reads
+the socket: a unit takes a fifth of a millisecond, and waking another thread for it would take as long again.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import queue
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 
@@ -96,58 +94,50 @@ class AudioLane:
             self._send(MadeUnit(output, dts, dts, True, (data,)))
 
 
-class _Lane:
-    """A lane's thread. Whatever escapes it ends the process: the node starts another one."""
+class _Outbox:
+    """What is said, written in one piece after each message that was heard: every system call counts here."""
 
-    def __init__(self, name: str, handle: Callable[[Message], None], send: Send) -> None:
-        # bounded by the node, which has few units on their way at a time
-        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._handle, self._send = handle, send
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._unsent = bytearray()
 
-    def put(self, message: Message) -> None:
-        self._queue.put(message)
+    def send(self, message: Message) -> None:
+        self._unsent += encode_message(message)
 
-    def _run(self) -> None:
-        try:
-            while True:
-                self._handle(self._queue.get())
-        except OSError:
-            os._exit(0)  # the node has gone
-        except Exception:  # noqa: BLE001  the border of the thread: said to the node, and never survived
-            self._send(Note(logging.ERROR, traceback.format_exc()[-MAX_NOTE:]))
-            os._exit(1)
+    def flush(self) -> None:
+        if self._unsent:
+            self._connection.sendall(self._unsent)
+            self._unsent.clear()
 
 
-def main(arguments: list[str], lane: Callable[[Send], AudioLane] = AudioLane) -> None:
-    """Serve until the node closes its end of the socket."""
+def main(arguments: list[str], lane: Callable[[Send], AudioLane] = AudioLane) -> int:
+    """Serve until the node closes its end of the socket. The exit code: the node starts another one after a bug."""
     descriptor, parent = map(int, arguments)
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it reaches both, and is the node's to act on
     av.logging.set_level(None)
     with socket.socket(fileno=descriptor) as connection:
-        send = _sender(connection)
-        send(Ready())
-        _serve(connection, _Lane("sound", lane(send).handle, send))
+        outbox = _Outbox(connection)
+        outbox.send(Ready())
+        try:
+            _serve(connection, lane(outbox.send), outbox)
+        except ConnectionError:
+            return 0  # the node has gone
+        except Exception:  # noqa: BLE001  the border of the process: said to the node, and never survived
+            outbox.send(Note(logging.ERROR, traceback.format_exc()[-MAX_NOTE:]))
+            outbox.flush()
+            return 1
+    return 0
 
 
-def _serve(connection: socket.socket, sound: _Lane) -> None:
+def _serve(connection: socket.socket, sound: AudioLane, outbox: _Outbox) -> None:
     reader = MessageReader()
+    outbox.flush()
     while data := connection.recv(READ_SIZE):
         reader.receive_data(data)
         for message in reader.messages():
-            sound.put(message)
-
-
-def _sender(connection: socket.socket) -> Send:
-    lock = threading.Lock()
-
-    def send(message: Message) -> None:
-        data = encode_message(message)
-        with lock:
-            connection.sendall(data)
-
-    return send
+            sound.handle(message)
+            outbox.flush()
 
 
 def _die_with(parent: int) -> None:
@@ -162,4 +152,4 @@ def _die_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -62,9 +62,10 @@ def frame(value: object) -> bytes:
 @pytest.mark.parametrize("data", [
     frame(None), frame([]), frame({}), frame([True]), frame(["x"]), frame([8]), frame([-1]), frame([4, 1]),
     frame([5, 1]), frame([5, "1", ""]), frame([5, True, ""]), frame([6, "x", 0, 0, 1, [b""]]),
-    frame([6, "x", 0, 0, True, b""]), frame([6, "x", 0, 0, True, ["x"]]), frame([2, "x", 1, 1.5]), frame([7, 10, b"x"]), frame([4]) + b"\0\0\0\0",
-    b"\0\0\0\x02\x91\x91", b"\0\0\0\x01\xc1", b"\0\0\0\x03\x91\x05\x05", b"\0\0\0\x05\x93\x07\x01\xa1\xff",
-    struct.pack(">I", 2000) + b"\x91" * 2000, frame([6, "x", 0, 0, True, [b""] * 5000]),
+    frame([6, "x", 0, 0, True, b""]), frame([6, "x", 0, 0, True, ["x"]]), frame([2, "x", 1, 1.5]),
+    frame([7, 10, b"x"]), frame([4]) + b"\0\0\0\0", b"\0\0\0\x02\x91\x91", b"\0\0\0\x01\xc1",
+    b"\0\0\0\x03\x91\x05\x05", b"\0\0\0\x05\x93\x07\x01\xa1\xff", struct.pack(">I", 2000) + b"\x91" * 2000,
+    frame([6, "x", 0, 0, True, [b""] * 5000]),
 ])  # fmt: skip
 def test_nonsense_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):

@@ -23,4 +23,4 @@ class FragileLane(AudioLane):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:], FragileLane)
+    sys.exit(main(sys.argv[1:], FragileLane))
