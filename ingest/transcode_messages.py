@@ -62,9 +62,13 @@ class SourceUnit:
 
 @dataclass(frozen=True, slots=True)
 class StartOutput:
-    """To the worker: make `output`. `follows` is the dts at which its next unit is due, None for anywhere."""
+    """To the worker: make `output`, whose units then name this `run`: their configuration is the one of its start.
+
+    `follows` is the dts at which its next unit is due, None for anywhere.
+    """
 
     output: str
+    run: int
     channels: int
     follows: int | None
 
@@ -94,6 +98,7 @@ class MadeUnit:
     """From the worker: one encoded unit of an output."""
 
     output: str
+    run: int
     dts: int
     pts: int
     keyframe: bool

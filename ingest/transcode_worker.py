@@ -83,15 +83,14 @@ class AudioLane:
         return ""
 
     def _encode(self, output: str, frame: av.AudioFrame, t: int) -> None:
-        rung = self._rungs[output]
+        rung, start = self._rungs[output], self._outputs[output]
         try:
             made = rung.feed(frame, t)
         except av.FFmpegError:
-            start = self._outputs[output]
             self._rungs[output] = AudioRung(TARGETS[output], start.channels, start.follows)
             raise
         for dts, data in made:
-            self._send(MadeUnit(output, dts, dts, True, (data,)))
+            self._send(MadeUnit(output, start.run, dts, dts, True, (data,)))
 
 
 class _Outbox:

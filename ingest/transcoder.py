@@ -36,6 +36,8 @@ __all__ = ["Transcoder"]
 
 logger = logging.getLogger(__name__)
 
+MAX_UNIT = 1024 * 1024
+"""Bytes of one unit of sound: a second of eight channels of PCM is less."""
 WATCH_INTERVAL = 0.1
 """Seconds between looks at a worker that owes answers."""
 HANG_LOOKS = 5
@@ -68,15 +70,19 @@ class Owner(Protocol):
 
 @dataclass(slots=True)
 class _Output:
-    """One codec that is being made, and the dts at which its next unit is due."""
+    """One codec that is being made, and the dts at which its next unit is due. `tracks` has one for each run."""
 
     target: AudioTarget
     channels: int
-    track: Track
+    tracks: list[Track]
     due: int | None
 
+    @property
+    def track(self) -> Track:
+        return self.tracks[-1]
+
     def start(self) -> StartOutput:
-        return StartOutput(self.target.codec, self.channels, self.due)
+        return StartOutput(self.target.codec, len(self.tracks) - 1, self.channels, self.due)
 
 
 class Transcoder:
@@ -141,6 +147,9 @@ class Transcoder:
             # kept for joiners from a publisher who sent this codec: what is made continues it
             output.due = unit.dts + output.target.frame_ticks
             return
+        if unit.size > MAX_UNIT:
+            self._counters.drops["too large"] += 1
+            return
         if unit.track is not self._source:
             self._adopt(unit.track)
         self._counters.units_in += 1
@@ -163,7 +172,7 @@ class Transcoder:
             return
         channels = channels_of(source)
         track = self._tracks.setdefault((target.codec, channels), track_of(target, channels))
-        output = self._outputs[target.codec] = _Output(target, channels, track, self._due.get(target.codec))
+        output = self._outputs[target.codec] = _Output(target, channels, [track], self._due.get(target.codec))
         self._stream.promise(track)
         if self._worker is not None:
             self._worker.process.send(output.start())
@@ -204,7 +213,7 @@ class Transcoder:
             if output.channels != channels:
                 key = (output.target.codec, channels)
                 output.channels = channels
-                output.track = self._tracks.setdefault(key, track_of(output.target, channels))
+                output.tracks.append(self._tracks.setdefault(key, track_of(output.target, channels)))
                 self._stream.promise(output.track)
                 if self._worker is not None:
                     self._worker.process.send(output.start())
@@ -301,7 +310,9 @@ class Transcoder:
             return
         output.due = self._due[made.output] = made.dts + output.target.frame_ticks
         self._counters.units_out += 1
-        self._stream.deliver(AccessUnit(output.track, Ticks(made.dts), Ticks(made.pts), made.keyframe, made.parts))
+        # what is still coming of an earlier run has that run's configuration
+        track = output.tracks[made.run]
+        self._stream.deliver(AccessUnit(track, Ticks(made.dts), Ticks(made.pts), made.keyframe, made.parts))
 
 
 class _Worker:
@@ -366,7 +377,7 @@ class _Worker:
 
 def _misfit(output: _Output | None, made: MadeUnit) -> str:
     """Why this unit cannot be published, else ''."""
-    if output is None:
+    if output is None or not 0 <= made.run < len(output.tracks):
         return "unwanted"
     if made.dts < 0:
         return "before the start"

@@ -64,9 +64,9 @@ class _Entry:
 class Hub:
     """Streams by key. `expire` must be called about once a second.
 
-    `limits` may be replaced at any time; those of GOPs count for broadcasts that begin afterwards. `on_claim` is called
-    with each new writer before it writes, `on_open` with each new broadcast. `publish_times` are the seconds from a claim to media that viewers can be
-    given.
+    `limits` may be replaced at any time; those of GOPs count for broadcasts that begin afterwards. `on_open` is called
+    with each new broadcast, and `on_claim` with each new writer before it writes. `publish_times` are the seconds from
+    a claim to media that viewers can be given.
     """
 
     def __init__(self, clock: Clock, *, new_epoch: Callable[[], str], limits: HubLimits | None = None) -> None:

@@ -38,7 +38,7 @@ def test_every_unit_is_answered(codec: str, output: str, seed: int) -> None:
     said: list[Message] = []
     lane = AudioLane(said.append)
     lane.handle(TRACKS[codec])
-    lane.handle(StartOutput(output, 2, None))
+    lane.handle(StartOutput(output, 0, 2, None))
     t = 0
     for seq in range(150):
         t += rng.choice((1800, 1800, 1800, 90, 30_000, 200_000))
@@ -54,7 +54,7 @@ def test_a_broken_configuration_is_a_problem_and_no_crash(codec: str, record: by
     said: list[Message] = []
     lane = AudioLane(said.append)
     lane.handle(SourceTrack(1, codec, record, 0, 0))
-    lane.handle(StartOutput("opus", 2, None))
+    lane.handle(StartOutput("opus", 0, 2, None))
     for seq, (t, data) in enumerate(beep_sound("aac", 44_100, 2, 10).units[:5]):
         lane.handle(SourceUnit(seq, 1, t, t, True, (data,)))
     assert len([message for message in said if isinstance(message, Done)]) == 5
@@ -64,7 +64,7 @@ def test_speex_is_decoded() -> None:
     said: list[Message] = []
     lane = AudioLane(said.append)
     lane.handle(TRACKS["speex"])
-    lane.handle(StartOutput("aac", 1, None))
+    lane.handle(StartOutput("aac", 0, 1, None))
     # mode 1 of the narrow band with nothing but comfort noise in it, and no wide band
     for seq in range(50):
         lane.handle(SourceUnit(seq, 1, seq * 1800, seq * 1800, True, (bytes.fromhex("0e00000000007f"),)))

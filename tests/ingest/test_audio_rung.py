@@ -27,7 +27,7 @@ class Lane:
         record = b"" if sound.codec not in ("aac", "opus") else config_record(sound.track)
         record = record[:10] + b"\0\0" + record[12:] if sound.codec == "opus" else record
         self.lane.handle(SourceTrack(1, sound.codec, record, sound.rate, sound.channels))
-        self.lane.handle(StartOutput(output, sound.channels, follows))
+        self.lane.handle(StartOutput(output, 0, sound.channels, follows))
         self._seq = itertools.count(1)
 
     def feed(self, units: Iterable[tuple[int, bytes]]) -> None:

@@ -29,13 +29,13 @@ from wire.errors import LimitExceeded, Malformed, WireError
 MESSAGES: list[Message] = [
     SourceTrack(1, "aac", bytes.fromhex("1190"), 48_000, 2),
     SourceUnit(2**40, 1, -5, 2**62, True, (b"", b"\xff" * 300)),
-    StartOutput("opus", 2, None),
-    StartOutput("opus", 1, 0),
+    StartOutput("opus", 0, 2, None),
+    StartOutput("opus", 3, 1, 0),
     StopOutput("opus"),
     Ready(),
     Done(7, ""),
     Done(8, "undecodable: ü"),
-    MadeUnit("720p", 1, 3, False, (b"a", b"b")),
+    MadeUnit("720p", 0, 1, 3, False, (b"a", b"b")),
     Note(40, "text"),
 ]
 
@@ -61,11 +61,11 @@ def frame(value: object) -> bytes:
 
 @pytest.mark.parametrize("data", [
     frame(None), frame([]), frame({}), frame([True]), frame(["x"]), frame([8]), frame([-1]), frame([4, 1]),
-    frame([5, 1]), frame([5, "1", ""]), frame([5, True, ""]), frame([6, "x", 0, 0, 1, [b""]]),
-    frame([6, "x", 0, 0, True, b""]), frame([6, "x", 0, 0, True, ["x"]]), frame([2, "x", 1, 1.5]),
+    frame([5, 1]), frame([5, "1", ""]), frame([5, True, ""]), frame([6, "x", 0, 0, 0, 1, [b""]]),
+    frame([6, "x", 0, 0, 0, True, b""]), frame([6, "x", 0, 0, 0, True, ["x"]]), frame([2, "x", 0, 1, 1.5]),
     frame([7, 10, b"x"]), frame([4]) + b"\0\0\0\0", b"\0\0\0\x02\x91\x91", b"\0\0\0\x01\xc1",
     b"\0\0\0\x03\x91\x05\x05", b"\0\0\0\x05\x93\x07\x01\xa1\xff", struct.pack(">I", 2000) + b"\x91" * 2000,
-    frame([6, "x", 0, 0, True, [b""] * 5000]),
+    frame([6, "x", 0, 0, 0, True, [b""] * 5000]),
 ])  # fmt: skip
 def test_nonsense_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
@@ -76,7 +76,7 @@ def test_a_message_that_is_too_long_is_refused_before_it_has_come() -> None:
     with pytest.raises(LimitExceeded, match="16777217"):
         read(struct.pack(">I", MAX_MESSAGE + 1), 4)
     with pytest.raises(LimitExceeded, match="exceeds"):
-        encode_message(MadeUnit("x", 0, 0, True, (bytes(MAX_MESSAGE),)))
+        encode_message(MadeUnit("x", 0, 0, 0, True, (bytes(MAX_MESSAGE),)))
 
 
 def test_what_came_before_the_nonsense_is_read() -> None:
@@ -93,8 +93,8 @@ PARTS = st.lists(st.binary(max_size=60), max_size=5).map(tuple)
 ANY = st.one_of(
     st.builds(SourceTrack, INTS, st.text(max_size=9), st.binary(max_size=40), INTS, INTS),
     st.builds(SourceUnit, INTS, INTS, INTS, INTS, st.booleans(), PARTS),
-    st.builds(StartOutput, st.text(max_size=9), INTS, st.none() | INTS),
-    st.builds(MadeUnit, st.text(max_size=9), INTS, INTS, st.booleans(), PARTS),
+    st.builds(StartOutput, st.text(max_size=9), INTS, INTS, st.none() | INTS),
+    st.builds(MadeUnit, st.text(max_size=9), INTS, INTS, INTS, st.booleans(), PARTS),
     st.builds(Done, INTS, st.text(max_size=50)),
     st.builds(Note, INTS, st.text(max_size=50)),
 )

@@ -204,17 +204,32 @@ async def test_a_publisher_with_the_wanted_codec_takes_over_and_gives_back() -> 
 async def test_a_publisher_with_other_sound_takes_over_and_the_worker_goes_on() -> None:
     mono = access_units(beep_sound("mp3", 48_000, 1, 10))
     async with studio() as room:
-        room.publish(access_units(AAC)[:1])
-        listener = listen(room)
-        room.publish(access_units(AAC)[1:100])
-        await listener.until(lambda: len(listener.sound) > 90)
+        room.publish(access_units(OPUS)[:1])
+        listener = listen(room, "aac")
+        await room.publish_fast(access_units(OPUS)[1:200], listener)
         room.claim()
-        room.publish(mono)
-        await listener.until(lambda: listener.sound[-1].track.config.channels == 1 and len(listener.sound) > 300)
+        await room.publish_fast(mono[:200], listener)
         assert room.transcoding.counters.starts == 1
-        assert room.stream.audio["opus"] is listener.sound[-1].track
+        assert room.stream.audio["aac"] is listener.sound[-1].track
         dts = [unit.dts for unit in listener.sound]
         assert dts == sorted(set(dts))
+        channels = [unit.track.config.channels for unit in listener.sound]
+        assert set(channels) == {1, 2}
+        assert channels == sorted(channels, reverse=True)
+        # ISO 14496-3, 4.4.2.1: the first element's id, 0 for one channel and 1 for a pair; 6 is an encoder's greeting
+        elements = [(unit.parts[0][0] >> 5, unit.track.config.channels) for unit in listener.sound]
+        assert set(elements) - {(6, 1), (6, 2)} == {(0, 1), (1, 2)}
+
+
+async def test_a_unit_that_is_absurdly_large_is_left_out() -> None:
+    units = access_units(AAC)[:100]
+    units[50] = replace(units[50], parts=(bytes(20_000_000),))
+    async with studio() as room:
+        room.publish(units[:1])
+        listener = listen(room)
+        await room.publish_fast(units[1:], listener)
+        assert room.transcoding.counters.drops["too large"] == 1
+        assert listener.steps == {FRAME}
 
 
 async def test_a_publisher_without_sound_ends_the_worker() -> None:
