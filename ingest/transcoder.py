@@ -59,6 +59,8 @@ class Owner(Protocol):
     limits: TranscodeLimits
     counters: TranscodeCounters
 
+    def has_room(self, transcoder: Transcoder) -> bool: ...
+
     def admit(self, transcoder: Transcoder) -> bool: ...
 
     def discard(self, transcoder: Transcoder) -> None: ...
@@ -133,6 +135,13 @@ class Transcoder:
         elif self._linger is None:
             self._linger = asyncio.get_running_loop().call_later(self._owner.limits.linger, self._let_go)
 
+    def could_make(self, codec: str) -> Track | None:
+        """Stream.could_make: the track that a reader of this codec would get, None when it cannot be made now."""
+        source, target = self._stream.source_audio, TARGETS.get(codec)
+        if source is None or target is None or not self._owner.has_room(self):
+            return None
+        return self._track(target, channels_of(source))
+
     def close(self) -> None:
         """Stop reading and making."""
         self._stop_lingering()
@@ -171,7 +180,7 @@ class Transcoder:
         if source is None or self._stream.state is StreamState.ENDED or not self._owner.admit(self):
             return
         channels = channels_of(source)
-        track = self._tracks.setdefault((target.codec, channels), track_of(target, channels))
+        track = self._track(target, channels)
         output = self._outputs[target.codec] = _Output(target, channels, [track], self._due.get(target.codec))
         self._stream.promise(track)
         if self._worker is not None:
@@ -184,6 +193,10 @@ class Transcoder:
             self._stream.attach(self, video=None, audio=SOURCE)
             self._queue.bound()
             self._start()
+
+    def _track(self, target: AudioTarget, channels: int) -> Track:
+        """The same for as long as the stream lasts, so that readers see no change in a new worker."""
+        return self._tracks.setdefault((target.codec, channels), track_of(target, channels))
 
     def _drop_output(self, codec: str) -> None:
         output = self._outputs.pop(codec)
@@ -211,9 +224,8 @@ class Transcoder:
         for output in self._outputs.values():
             channels = channels_of(track)
             if output.channels != channels:
-                key = (output.target.codec, channels)
                 output.channels = channels
-                output.tracks.append(self._tracks.setdefault(key, track_of(output.target, channels)))
+                output.tracks.append(self._track(output.target, channels))
                 self._stream.promise(output.track)
                 if self._worker is not None:
                     self._worker.process.send(output.start())

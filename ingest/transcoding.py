@@ -38,7 +38,7 @@ class Transcoding:
     def watch(self, stream: Stream) -> None:
         """Make what the stream's readers want, from now on."""
         transcoder = Transcoder(stream, self)
-        stream.on_demand = transcoder.update
+        stream.on_demand, stream.could_make = transcoder.update, transcoder.could_make
         transcoder.update(stream)
 
     def close(self) -> None:
@@ -55,9 +55,13 @@ class Transcoding:
 
     # What follows is for the transcoders.
 
+    def has_room(self, transcoder: Transcoder) -> bool:
+        """Could it run a worker?"""
+        return transcoder in self.active or not (self._is_closed or len(self.active) >= self.limits.max_workers)
+
     def admit(self, transcoder: Transcoder) -> bool:
-        """May it run a worker?"""
-        if transcoder not in self.active and (self._is_closed or len(self.active) >= self.limits.max_workers):
+        """May it run a worker? Then it counts from now on."""
+        if not self.has_room(transcoder):
             self.counters.refused += 1
             return False
         self.active[transcoder] = None

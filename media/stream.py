@@ -109,6 +109,7 @@ class Stream:
         self.on_settled: Callable[[Stream], None] = lambda stream: None
         self.on_keyframe_wanted: Callable[[], None] | None = None
         self.on_demand: Callable[[Stream], None] = lambda stream: None
+        self.could_make: Callable[[str], Track | None] = lambda codec: None
         self._clock = clock
         self._limits = limits
         self._rings: dict[str, GopRing] = {}
@@ -159,6 +160,12 @@ class Stream:
         wants = Counter(a.video for a in self._attachments if a.video is not None)
         wants.update(a.audio for a in self._attachments if a.audio is not None)
         return wants
+
+    def audio_track(self, codec: str) -> Track | None:
+        """The sound that `attach(audio=codec)` would bring: the publisher's, made already, or made from then on."""
+        if codec == SOURCE:
+            return self.source_audio
+        return self.audio.get(codec) or self.could_make(codec)
 
     @property
     def unmet_audio(self) -> frozenset[str]:
@@ -216,7 +223,7 @@ class Stream:
         return True
 
     # What follows is for the publisher, the hub, and the transcoder, which is told by `on_demand`: called whenever
-    # readers come or go and whenever the publisher's sound changes its codec.
+    # readers come or go and whenever the publisher's sound changes its codec. `could_make` is its promise in advance.
 
     def promise(self, track: Track) -> None:
         """Sound in another codec will be delivered: who attaches for it finds its configuration in `audio` at once."""

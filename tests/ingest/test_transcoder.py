@@ -70,10 +70,12 @@ def on_stream(units: list[AccessUnit]) -> list[AccessUnit]:
 async def test_sound_in_another_codec_is_made_while_somebody_wants_it(sound, output) -> None:
     units = access_units(sound)
     async with studio() as room:
+        assert room.stream.audio_track(output) is None
         room.publish(units[:50])
+        track = room.stream.audio_track(output)
         assert not room.transcoding.workers
         listener = listen(room, output)
-        track = room.stream.audio[output]
+        assert room.stream.audio[output] is track
         await room.publish_fast(units[50:], listener)
         assert all(unit.track is track for unit in listener.sound)
         assert listener.steps == {TARGETS[output].frame_ticks}
@@ -299,6 +301,7 @@ async def test_no_more_workers_than_the_limit() -> None:
         assert room.transcoding.workers == 1
         assert room.transcoding.counters.refused
         assert "opus" not in other.stream.audio
+        assert other.stream.audio_track("opus") is None
 
 
 async def test_fifty_starts_and_stops_leave_nothing_behind() -> None:

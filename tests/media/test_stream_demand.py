@@ -138,3 +138,15 @@ def test_made_sound_that_is_still_coming_does_not_hide_that_a_new_publisher_has_
         room.stream.deliver(sound(10_000 + index * 3000, track=OPUS))
     assert reader.ended
     assert room.told[-1] == set()
+
+
+def test_the_track_of_a_codec_is_known_before_anybody_attaches() -> None:
+    room = Room()
+    assert room.stream.audio_track("source") is None
+    room.send(track=audio_track())
+    assert room.stream.audio_track("source") is room.stream.audio_track("aac") is room.stream.source_audio
+    assert room.stream.audio_track("opus") is None
+    room.stream.could_make = lambda codec: OPUS if codec == "opus" else None
+    assert room.stream.audio_track("opus") is OPUS
+    assert room.stream.audio_track("mp3") is None
+    assert room.told[-1:] == [set()]
