@@ -64,9 +64,9 @@ class _Entry:
 class Hub:
     """Streams by key. `expire` must be called about once a second.
 
-    `limits` may be replaced at any time; those of GOPs count for broadcasts that begin afterwards. `on_claim` is called
-    with each new writer before it writes. `publish_times` are the seconds from a claim to media that viewers can be
-    given.
+    `limits` may be replaced at any time; those of GOPs count for broadcasts that begin afterwards. `on_open` is called
+    with each new broadcast, and `on_claim` with each new writer before it writes. `publish_times` are the seconds from
+    a claim to media that viewers can be given.
     """
 
     def __init__(self, clock: Clock, *, new_epoch: Callable[[], str], limits: HubLimits | None = None) -> None:
@@ -75,6 +75,7 @@ class Hub:
         self.limits = limits or HubLimits()
         self.on_claim: Callable[[Publisher], None] = lambda publisher: None
         self.publish_times = Histogram()
+        self.on_open: Callable[[Stream], None] = lambda stream: None
         self._entries: dict[str, _Entry] = {}
         self._waiters: dict[str, set[asyncio.Future[Stream]]] = {}
         self._waiting = 0
@@ -181,6 +182,7 @@ class Hub:
             raise ClaimRefused(FULL, text, self.limits.resume_window)
         stream = Stream(key, self._new_epoch(), self._clock, self.limits.gop)
         stream.on_settled = self._wake
+        self.on_open(stream)
         entry = _Entry(stream, Publisher(stream, self._clock, peer, on_displaced))
         self._entries[key] = entry
         logger.info("broadcast %s begins", stream.epoch, extra={"room": key, "peer": peer})

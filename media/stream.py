@@ -47,7 +47,7 @@ class Kinds:
 
 @dataclass(slots=True)
 class StreamCounters:
-    """Plain counts since the broadcast began."""
+    """Plain counts since the broadcast began. Units and bytes are the publisher's, not what was encoded from them."""
 
     video_units: int = 0
     audio_units: int = 0
@@ -108,6 +108,8 @@ class Stream:
         self.declared_frame_rate: float | None = None
         self.on_settled: Callable[[Stream], None] = lambda stream: None
         self.on_keyframe_wanted: Callable[[], None] | None = None
+        self.on_demand: Callable[[Stream], None] = lambda stream: None
+        self.could_make: Callable[[str], Track | None] = lambda codec: None
         self._clock = clock
         self._limits = limits
         self._rings: dict[str, GopRing] = {}
@@ -159,6 +161,21 @@ class Stream:
         wants.update(a.audio for a in self._attachments if a.audio is not None)
         return wants
 
+    def audio_track(self, codec: str) -> Track | None:
+        """The sound that `attach(audio=codec)` would bring: the publisher's, made already, or made from then on."""
+        if codec == SOURCE:
+            return self.source_audio
+        return self.audio.get(codec) or self.could_make(codec)
+
+    @property
+    def unmet_audio(self) -> frozenset[str]:
+        """Audio codecs that readers want and the publisher does not send. Empty while it sends no sound."""
+        source = self.source_audio
+        if source is None:
+            return frozenset()
+        wanted = {a.audio for a in self._attachments if a.audio is not None}
+        return frozenset(wanted - {SOURCE, source.codec})
+
     @property
     def gop_limits(self) -> GopLimits:
         """How large a group of pictures may be that is kept for joiners."""
@@ -180,10 +197,14 @@ class Stream:
         for unit in self._replay(attachment):
             reader.push(unit)
         self._attachments.append(attachment)
+        self.on_demand(self)
 
     def detach(self, reader: Reader) -> None:
         """Stop reading. Nothing happens when it was not attached."""
-        self._attachments = [a for a in self._attachments if a.reader is not reader]
+        remaining = [a for a in self._attachments if a.reader is not reader]
+        if len(remaining) != len(self._attachments):
+            self._attachments = remaining
+            self.on_demand(self)
 
     def announce(self, event: Event) -> None:
         """Hand a commerce event to every reader."""
@@ -201,7 +222,17 @@ class Stream:
             self.on_keyframe_wanted()
         return True
 
-    # What follows is for the publisher and the hub.
+    # What follows is for the publisher, the hub, and the transcoder, which is told by `on_demand`: called whenever
+    # readers come or go and whenever the publisher's sound changes its codec. `could_make` is its promise in advance.
+
+    def promise(self, track: Track) -> None:
+        """Sound in another codec will be delivered: who attaches for it finds its configuration in `audio` at once."""
+        self.audio[track.codec] = track
+
+    def withdraw(self, track: Track) -> None:
+        """Nobody makes this sound any more."""
+        if self.audio.get(track.codec) is track:
+            del self.audio[track.codec]
 
     def expect(self, kinds: Kinds) -> None:
         """A publisher begins, and says what it will send."""
@@ -223,12 +254,13 @@ class Stream:
     def deliver(self, unit: AccessUnit) -> None:
         """Publish a unit that already has its `t`."""
         self._note_track(unit.track)
-        self._count(unit)
+        if unit.track.rendition == SOURCE:
+            self._count(unit)
         self._keep(unit)
         for attachment in tuple(self._attachments):
             if attachment.wants(unit.track):
                 attachment.reader.push(unit)
-        if self._settling is not None:
+        if self._settling is not None and (unit.is_video or unit.track.rendition == SOURCE):
             self._settle(self._settling, unit)
 
     def end(self, reason: Reason) -> None:
@@ -241,9 +273,12 @@ class Stream:
         if track.is_video:
             self.renditions[track.rendition] = track
         elif self.audio.get(track.codec) is not track:
+            before = self.source_audio
             if track.rendition == SOURCE:
                 self.audio = {codec: t for codec, t in self.audio.items() if t.rendition != SOURCE}
             self.audio[track.codec] = track
+            if track.rendition == SOURCE and (before is None or before.codec is not track.codec):
+                self.on_demand(self)
 
     def _count(self, unit: AccessUnit) -> None:
         counters = self.counters
@@ -297,3 +332,5 @@ class Stream:
         self._attachments = [a for a in self._attachments if not which(a)]
         for attachment in ended:
             attachment.reader.end(reason)
+        if ended:
+            self.on_demand(self)

@@ -1,0 +1,192 @@
+"""Sound decoded once, and encoded again per output: the codecs of the worker, without its process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Literal
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.fifo import AudioFifo
+
+from ingest.audio_target import SAMPLE_RATE, TICKS_PER_SAMPLE, AudioTarget
+from ingest.sample_clock import SLEW, Remedy, SampleClock
+from ingest.transcode_messages import SourceTrack, SourceUnit
+from media.ticks import TICKS_PER_SECOND
+from media.track import Codec
+
+__all__ = ["AudioDecoder", "AudioRung", "Undecodable"]
+
+_DECODERS = {
+    Codec.AAC: "aac",
+    Codec.OPUS: "opus",
+    Codec.MP3: "mp3float",
+    Codec.SPEEX: "speex",
+    Codec.PCMA: "pcm_alaw",
+    Codec.PCMU: "pcm_mulaw",
+}
+MIN_RATE, MAX_RATE = 4_000, 192_000
+"""Sample rates in Hz that a decoder may come out with: damaged units have claimed others."""
+_SAMPLE_TIME = Fraction(1, SAMPLE_RATE)
+_TICK_TIME = Fraction(1, TICKS_PER_SECOND)
+
+
+class Undecodable(Exception):
+    """Nothing came of a source unit; the sentence says why."""
+
+
+class AudioDecoder:
+    """One source track. `decode` gives raw frames with the `t` of their first samples. Undecodable.
+
+    Nothing is cut from the start: a unit's sound begins at the unit's time, as players of FLV and RTP have it.
+    """
+
+    def __init__(self, track: SourceTrack) -> None:
+        self._context = context = _create(_DECODERS[Codec(track.codec)], "r")
+        if track.record:
+            context.extradata = track.record
+        elif MIN_RATE <= track.sample_rate <= MAX_RATE:
+            context.sample_rate = track.sample_rate
+            context.layout = "mono" if track.channels == 1 else "stereo"
+
+    def decode(self, unit: SourceUnit) -> list[tuple[av.AudioFrame, int]]:
+        packet = av.Packet(unit.parts[0] if unit.parts else b"")
+        if not packet.size:
+            # to the decoder an empty packet means the end
+            raise Undecodable("empty unit")
+        packet.pts, packet.time_base = unit.pts, _TICK_TIME
+        try:
+            frames = self._context.decode(packet)
+        except av.FFmpegError as exc:
+            raise Undecodable(str(exc)) from exc
+        placed: list[tuple[av.AudioFrame, int]] = []
+        t = unit.pts
+        for frame in frames:
+            if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
+                raise Undecodable(f"decoded to {frame.sample_rate} Hz")
+            placed.append((frame, t))
+            t += frame.samples * TICKS_PER_SECOND // frame.sample_rate
+        return placed
+
+
+class AudioRung:
+    """One encoder with its own count of samples. `follows` is the dts its units must be in step with, if any."""
+
+    def __init__(self, target: AudioTarget, channels: int, follows: int | None) -> None:
+        self._target = target
+        self._layout = "mono" if channels == 1 else "stereo"
+        self._bit_rate = target.bit_rates[channels]
+        self._follows = follows
+        self._clock: SampleClock | None = None
+
+    @property
+    def error(self) -> float:
+        """How many ticks later the source's times are than the count of samples."""
+        return self._clock.error if self._clock is not None else 0.0
+
+    def feed(self, frame: av.AudioFrame, t: int) -> list[tuple[int, bytes]]:
+        """Raw sound whose first sample is at `t`; encoded units with their dts. av.FFmpegError if a codec fails."""
+        if self._clock is None:
+            self._clock = self._begin(t)
+        remedy = self._clock.judge(t)
+        made: list[tuple[int, bytes]] = []
+        if remedy is Remedy.SKIP:
+            return made
+        if remedy is Remedy.RESTART:
+            made = self._finish(self._clock)
+            self._clock = self._begin(t)
+        elif remedy is Remedy.FILL:
+            samples = round(self._clock.error * frame.sample_rate / TICKS_PER_SECOND)
+            self._take(self._clock, _silence(frame, samples), frame.sample_rate)
+            self._clock.filled()
+        self._take(self._clock, frame, _rate(frame.sample_rate, remedy))
+        return made + self._drain()
+
+    def _begin(self, t: int) -> SampleClock:
+        """From `t` on. Up to a frame is cut off so that the units come in step with those before them."""
+        target = self._target
+        cut = 0 if self._follows is None else (self._follows + target.delay_ticks - t) % target.frame_ticks
+        self._cut = round(cut / TICKS_PER_SAMPLE)
+        self._first = t + cut
+        self._encoder = _open(target, self._layout, self._bit_rate)
+        self._fifo = AudioFifo()
+        self._encoded = 0
+        self._resampler: av.AudioResampler | None = None
+        self._shape: tuple[str, str, int] | None = None
+        return SampleClock(t, SAMPLE_RATE)
+
+    def _take(self, clock: SampleClock, frame: av.AudioFrame, rate: int) -> None:
+        """Resample as if it had been recorded at `rate`: that is how it is stretched and squeezed."""
+        shape = (frame.format.name, frame.layout.name, rate)
+        if shape != self._shape or self._resampler is None:
+            if self._resampler is not None:
+                self._store(self._resampler.resample(None))
+                clock.settle(self._fifo.samples_written)
+            self._resampler = av.AudioResampler(self._target.sample_format, self._layout, SAMPLE_RATE)
+            self._shape = shape
+        clock.advance(frame.samples, rate)
+        frame.sample_rate, frame.pts = rate, None
+        self._store(self._resampler.resample(frame))
+
+    def _store(self, frames: Iterable[av.AudioFrame | None]) -> None:
+        for frame in frames:
+            if frame is not None:  # what a resampler with nothing to do flushes
+                frame.pts, frame.time_base = None, _SAMPLE_TIME
+                self._fifo.write(frame)
+
+    def _drain(self) -> list[tuple[int, bytes]]:
+        if self._cut:
+            if self._fifo.samples < self._cut:
+                return []
+            self._fifo.read(self._cut)
+            self._cut = 0
+        made: list[tuple[int, bytes]] = []
+        for frame in self._fifo.read_many(self._target.frame_samples):
+            made += self._encode(frame)
+        return made
+
+    def _finish(self, clock: SampleClock) -> list[tuple[int, bytes]]:
+        """What is still inside, before a hole."""
+        if self._resampler is not None:
+            self._store(self._resampler.resample(None))
+        made = self._drain()
+        rest = self._fifo.read() if not self._cut else None
+        if rest is not None:
+            made += self._encode(rest)
+        return made + self._encode(None)
+
+    def _encode(self, frame: av.AudioFrame | None) -> list[tuple[int, bytes]]:
+        if frame is not None:
+            frame.pts, frame.time_base = self._encoded, _SAMPLE_TIME
+            self._encoded += frame.samples
+        # The encoder says its delay in the pts of what it makes: the first one is negative.
+        return [(self._first + round((p.pts or 0) * TICKS_PER_SAMPLE), bytes(p)) for p in self._encoder.encode(frame)]
+
+
+def _create(name: str, mode: Literal["r", "w"]) -> AudioCodecContext:
+    context = av.CodecContext.create(name, mode)
+    assert isinstance(context, AudioCodecContext)
+    return context
+
+
+def _open(target: AudioTarget, layout: str, bit_rate: int) -> AudioCodecContext:
+    encoder = _create(target.encoder, "w")
+    encoder.sample_rate, encoder.layout, encoder.format = SAMPLE_RATE, layout, target.sample_format
+    encoder.time_base, encoder.bit_rate, encoder.options = _SAMPLE_TIME, bit_rate, dict(target.options)
+    encoder.open()
+    return encoder
+
+
+def _rate(rate: int, remedy: Remedy) -> int:
+    if remedy is Remedy.STRETCH:
+        return round(rate * (1 - SLEW))
+    return round(rate * (1 + SLEW)) if remedy is Remedy.SQUEEZE else rate
+
+
+def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
+    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
+    frame.time_base = like.time_base
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    return frame

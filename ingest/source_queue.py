@@ -1,0 +1,105 @@
+"""Source units on their way through a worker, kept until it says that it is through with them."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from media.ticks import TICKS_PER_SECOND
+from media.unit import AccessUnit
+
+__all__ = ["MAX_ON_THE_WAY", "MAX_WAITING", "Pending", "SourceQueue"]
+
+MAX_ON_THE_WAY = 32
+"""Units that the worker has and has not answered: two thirds of a second of sound, done in some 10 ms."""
+MAX_WAITING = 2 * TICKS_PER_SECOND
+"""Sound that waits for a worker: older than this, nobody wants to hear it any more."""
+WARM_UP = 200 * 90
+"""Sound that a new worker hears before the first missing unit: at most 64 ms are inside an encoder, and the decoder
+has a past too."""
+MAX_CRASHES = 2
+"""A unit that a worker died of so often is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A unit and its number in this queue."""
+
+    seq: int
+    unit: AccessUnit
+
+
+class SourceQueue:
+    """Source units in order: those that are done but recent, those on their way, and those that wait."""
+
+    def __init__(self, drops: Counter[str]) -> None:
+        self._drops = drops
+        self._recent: deque[Pending] = deque()
+        self._units: deque[Pending] = deque()
+        self._seq = 0
+        self._limit: int | None = None
+        self._suspect: int | None = None
+        self._crashes = 0
+        self.on_the_way = 0
+
+    @property
+    def span(self) -> int:
+        """Ticks between the oldest unit that is not done and the newest one."""
+        return self._units[-1].unit.dts - self._units[0].unit.dts if self._units else 0
+
+    def admit_all(self) -> None:
+        """What is kept for joiners comes all at once and is wanted whole."""
+        self._limit = None
+
+    def bound(self) -> None:
+        """From now on time goes by: what is here may stay, and a little more."""
+        self._limit = self.span + MAX_WAITING
+
+    def clear(self) -> None:
+        self._recent.clear()
+        self._units.clear()
+        self.on_the_way = 0
+
+    def put(self, unit: AccessUnit) -> None:
+        self._seq += 1
+        self._units.append(Pending(self._seq, unit))
+        while self._limit is not None and self.span > self._limit:
+            self._drop_first("too old")
+
+    def next(self) -> Pending | None:
+        """The next unit to send, if there is one and it may be on its way."""
+        if self.on_the_way >= min(MAX_ON_THE_WAY, len(self._units)):
+            return None
+        self.on_the_way += 1
+        return self._units[self.on_the_way - 1]
+
+    def done(self, seq: int) -> None:
+        """The worker is through with this unit, and so with all before it."""
+        while self.on_the_way and self._units[0].seq <= seq:
+            self._recent.append(self._units.popleft())
+            self.on_the_way -= 1
+        while self._recent and self._recent[-1].unit.dts - self._recent[0].unit.dts > WARM_UP:
+            self._recent.popleft()
+        if self._limit is not None:
+            self._limit = max(MAX_WAITING, min(self._limit, self.span + MAX_WAITING))
+
+    def rewind(self) -> None:
+        """For a new worker: everything that is not done, after what was done last."""
+        self._units.extendleft(reversed(self._recent))
+        self._recent.clear()
+        self.on_the_way = 0
+
+    def blame(self) -> None:
+        """A worker died, and of nothing but its first unit that was not done, if of a unit at all."""
+        if not self.on_the_way:
+            return
+        first = self._units[0].seq
+        self._crashes = self._crashes + 1 if first == self._suspect else 1
+        self._suspect = first
+        if self._crashes >= MAX_CRASHES:
+            self._drop_first("poison")
+
+    def _drop_first(self, reason: str) -> None:
+        self._units.popleft()
+        self.on_the_way = max(0, self.on_the_way - 1)
+        self._drops[reason] += 1

@@ -1,0 +1,185 @@
+"""What a node and its transcode worker say to each other: framed msgpack, read without I/O.
+
+A message is four bytes of length, big-endian, and a msgpack array: the number of its kind, then its fields in order.
+Both ends are ours, but a worker runs codecs on a stranger's bytes, so what it says is checked like a stranger's.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+
+import msgpack  # type: ignore[import-untyped]
+
+from wire.errors import LimitExceeded, Malformed
+
+__all__ = [
+    "MAX_MESSAGE",
+    "Done",
+    "MadeUnit",
+    "Message",
+    "MessageReader",
+    "Note",
+    "Ready",
+    "SourceTrack",
+    "SourceUnit",
+    "StartOutput",
+    "StopOutput",
+    "encode_message",
+]
+
+MAX_MESSAGE = 16 * 1024 * 1024
+"""Twice the largest message that RTMP ingest takes by default, so every unit that came in fits."""
+MAX_PARTS = 4096
+"""Parts of one unit: a picture of hundreds of slices with their metadata stays far below."""
+
+_LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTrack:
+    """To the worker: units that name `track` are of this codec. `record` is its AudioSpecificConfig, OpusHead, ..."""
+
+    track: int
+    codec: str
+    record: bytes
+    sample_rate: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUnit:
+    """To the worker: one access unit of a track. Times are 90 kHz ticks on the stream's timeline."""
+
+    seq: int
+    track: int
+    dts: int
+    pts: int
+    keyframe: bool
+    parts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartOutput:
+    """To the worker: make `output`, whose units then name this `run`: their configuration is the one of its start.
+
+    `follows` is the dts at which its next unit is due, None for anywhere.
+    """
+
+    output: str
+    run: int
+    channels: int
+    follows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopOutput:
+    """To the worker: nobody wants this any more."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """From the worker: it has started. Everything sent before it is read then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """From the worker: it is through with the source unit `seq`. `problem` says why nothing came of it, else ''."""
+
+    seq: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeUnit:
+    """From the worker: one encoded unit of an output."""
+
+    output: str
+    run: int
+    dts: int
+    pts: int
+    keyframe: bool
+    parts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """From the worker: a line for the log. `level` as in `logging`."""
+
+    level: int
+    text: str
+
+
+Message = SourceTrack | SourceUnit | StartOutput | StopOutput | Ready | Done | MadeUnit | Note
+
+_KINDS: tuple[type[Message], ...] = (SourceTrack, SourceUnit, StartOutput, StopOutput, Ready, Done, MadeUnit, Note)
+_NUMBERED = {kind: (number, [field.name for field in fields(kind)]) for number, kind in enumerate(_KINDS)}
+_FIELD_TYPES = {"int": (int,), "int | None": (int, type(None)), "str": (str,), "bytes": (bytes,), "bool": (bool,)}
+_PARTS = "tuple[bytes, ...]"
+
+
+def encode_message(message: Message) -> bytes:
+    """The framed bytes. LimitExceeded when they would be longer than the other side takes."""
+    number, names = _NUMBERED[type(message)]
+    body: bytes = msgpack.packb([number, *(getattr(message, name) for name in names)])
+    if len(body) > MAX_MESSAGE:
+        raise LimitExceeded(f"{type(message).__name__} of {len(body)} bytes exceeds {MAX_MESSAGE}")
+    return _LENGTH.pack(len(body)) + body
+
+
+class MessageReader:
+    """Bytes in, messages out. Malformed and LimitExceeded end the conversation: there is no way to find the next."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def receive_data(self, data: bytes) -> None:
+        self._buffer += data
+
+    def messages(self) -> Iterator[Message]:
+        """Every message that is complete."""
+        position = 0
+        try:
+            while len(self._buffer) - position >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(self._buffer, position)
+                if length > MAX_MESSAGE:
+                    raise LimitExceeded(f"message of {length} bytes exceeds {MAX_MESSAGE}")
+                end = position + _LENGTH.size + length
+                if end > len(self._buffer):
+                    return
+                body, position = bytes(self._buffer[position + _LENGTH.size : end]), end
+                yield _parse(body)
+        finally:
+            del self._buffer[:position]
+
+
+def _parse(body: bytes) -> Message:
+    try:
+        values = msgpack.unpackb(body, max_array_len=MAX_PARTS, max_map_len=0, max_ext_len=0)
+    # msgpack's own exceptions share no base; depth, trailing bytes and bad UTF-8 have their own ones
+    except (ValueError, TypeError, msgpack.UnpackException) as exc:
+        raise Malformed(f"message of {len(body)} bytes is no msgpack: {exc}") from exc
+    if not isinstance(values, list) or not values or type(values[0]) is not int:
+        raise Malformed(f"message of {len(body)} bytes does not begin with its kind")
+    number, *rest = values
+    if not 0 <= number < len(_KINDS):
+        raise Malformed(f"message of unknown kind {number}")
+    kind = _KINDS[number]
+    names = fields(kind)
+    if len(names) != len(rest):
+        raise Malformed(f"{kind.__name__} with {len(rest)} fields instead of {len(names)}")
+    checked = [_checked(kind, field.name, str(field.type), value) for field, value in zip(names, rest, strict=True)]
+    make: Callable[..., Message] = kind
+    return make(*checked)
+
+
+def _checked(kind: type[Message], name: str, expected: str, value: object) -> object:
+    if expected == _PARTS:
+        if isinstance(value, list) and all(type(part) is bytes for part in value):
+            return tuple(value)
+    elif type(value) in _FIELD_TYPES[expected]:
+        return value
+    raise Malformed(f"{kind.__name__}.{name} is {type(value).__name__} instead of {expected}")
