@@ -10,9 +10,12 @@ from wire.errors import WireError
 from wire.rtp import extensions, rtx
 from wire.rtp.packet import RtpPacket
 from wire.rtp.reorder import InOrder, ReorderBuffer
+from wire.rtp.sequence import sequence_distance
 
 __all__ = ["RtpReceiver"]
 
+PATIENCE = 0.3
+"""Seconds that a hole waits: three requests on a path of 100 ms. Then a keyframe is asked for instead."""
 REORDERING = 0.06
 """Seconds. Without retransmissions a hole only waits for packets that overtook each other."""
 SOURCE_SILENCE = 0.5
@@ -35,6 +38,7 @@ class RtpReceiver:
         self._buffer: ReorderBuffer
         self._may_ask = incoming.wants("nack")
         self._heard_at = float("-inf")
+        self._newest = 0
         self._layers: dict[int, str] = {}
         self._renew()
 
@@ -73,7 +77,7 @@ class RtpReceiver:
         if buffer is not None:
             self.lost += buffer.lost
             self.repaired += buffer.repaired
-        self._buffer = ReorderBuffer() if self._may_ask else ReorderBuffer(give_up_after=REORDERING)
+        self._buffer = ReorderBuffer(give_up_after=PATIENCE if self._may_ask else REORDERING)
         self.statistics = ReceptionStatistics(self.incoming.payload.clock_rate)
 
     def _note_original(self, packet: RtpPacket, now: float) -> RtpPacket | None:
@@ -84,7 +88,10 @@ class RtpReceiver:
                     return None
                 self._renew()
             self.ssrc = packet.ssrc
+            self._newest = packet.sequence
         self._heard_at = now
+        if sequence_distance(packet.sequence, self._newest) > 0:
+            self._newest = packet.sequence
         self.statistics.receive(packet.sequence, packet.timestamp, now)
         return packet
 
@@ -92,10 +99,15 @@ class RtpReceiver:
         if self.ssrc is None:
             return None
         try:
-            return rtx.unwrap(packet, payload_type=self.incoming.payload.payload_type, ssrc=self.ssrc)
+            original = rtx.unwrap(packet, payload_type=self.incoming.payload.payload_type, ssrc=self.ssrc)
         except WireError:
             self.discarded["malformed"] += 1
             return None
+        if original is not None and sequence_distance(original.sequence, self._newest) > 0:
+            # nobody can have missed it yet, and a wrong number here would make a hole of all that comes
+            self.discarded["repair of the future"] += 1
+            return None
+        return original
 
     def _is_wanted_layer(self, ssrc: int, values: dict[int, bytes], *, is_repair: bool) -> bool:
         wanted = self.incoming.rid

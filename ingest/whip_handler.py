@@ -160,9 +160,9 @@ class WhipIngest:
         entry = self._sessions.get(request.match_info["session"])
         if entry is not None and entry.session.room == request.match_info["room"]:
             entry.session.end(ENDED, "the publisher took its leave", clean=True)
-            return web.Response(status=200)
+            return _goodbye()
         if self._past_reason(request) is ENDED:
-            return web.Response(status=200)  # OBS closes its transport before it says so here
+            return _goodbye()  # OBS closes its transport before it says so here
         raise self._gone(request)
 
     @_answering
@@ -273,6 +273,10 @@ class WhipIngest:
             self._ended[session.secret] = (session.room, reason)
             while len(self._ended) > MAX_ENDED:
                 self._ended.popitem(last=False)
+
+
+def _goodbye() -> web.Response:
+    return web.Response(status=200, text="The publication has ended.\n")  # FFmpeg complains of an answer without a body
 
 
 def _etag(session: WhipSession) -> str:
