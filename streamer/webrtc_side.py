@@ -1,4 +1,4 @@
-"""WebRTC as the node sees it: the endpoint, publishers by WHIP, viewers by WHEP, and what joins them with the configuration."""
+"""WebRTC as the node sees it: the endpoint, publishers by WHIP, viewers by WHEP, joined with the configuration."""
 
 from __future__ import annotations
 
