@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import av
+import numpy as np
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -42,6 +43,27 @@ navigator.mediaDevices.getUserMedia = async () => {
 };
 """
 """A camera that shows grain, which takes every bit that it is given."""
+
+FLASH_AND_BEEP = """
+navigator.mediaDevices.getUserMedia = async () => {
+    const canvas = Object.assign(document.createElement("canvas"), {width: 320, height: 240});
+    const context = canvas.getContext("2d"), audio = new AudioContext(), tone = audio.createOscillator();
+    const gain = audio.createGain(), out = audio.createMediaStreamDestination();
+    gain.gain.value = 0;
+    tone.connect(gain).connect(out);
+    tone.start();
+    for (let second = 1; second < 60; second++) {
+        gain.gain.setValueAtTime(0.5, second);
+        gain.gain.setValueAtTime(0, second + 0.1);
+    }
+    setInterval(() => {
+        context.fillStyle = audio.currentTime > 1 && audio.currentTime % 1 < 0.1 ? "white" : "black";
+        context.fillRect(0, 0, 320, 240);
+    }, 5);
+    return new MediaStream([...canvas.captureStream(60).getTracks(), ...out.stream.getTracks()]);
+};
+"""
+"""A host that claps once a second."""
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +169,46 @@ def test_a_browser_raises_its_bit_rate_to_2_mbit_within_10_s(chromium: str) -> N
             await until(page, "window.studio.stats.bitrate >= 2_000_000", within=10)
             counters = show.whip.totals()
             assert counters.lost <= counters.packets / 100
+
+    run(scenario())
+
+
+def _claps(data: bytes) -> tuple[list[float], list[float]]:
+    """When the picture turns white, and when the sound begins, in seconds."""
+    flashes, beeps = [], []
+    with av.open(io.BytesIO(data), format="flv") as container:
+        dark = False
+        for frame in container.decode(video=0):
+            is_light = frame.to_ndarray(format="gray").mean() > 128
+            if is_light and dark:
+                flashes.append(float(frame.time or 0))
+            dark = not is_light
+    with av.open(io.BytesIO(data), format="flv") as container:
+        heard = float("-inf")
+        for sound in container.decode(audio=0):
+            loud = np.flatnonzero(abs(sound.to_ndarray()[0]) > 0.1)
+            if len(loud):
+                onset = float(sound.time or 0) + float(loud[0]) / sound.sample_rate
+                if onset - heard > 0.5:
+                    beeps.append(onset)
+                heard = onset
+    return flashes, beeps
+
+
+def test_a_clap_is_seen_and_heard_together(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            context = await browser.new_context()
+            await context.add_init_script(FLASH_AND_BEEP)
+            page = await context.new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "!document.querySelector('#go').disabled")
+            await page.fill("#key", KEY)
+            await go_live(page)
+            flashes, beeps = _claps(await read_flv(f"{show.base}/live/demo.flv", 7))
+            apart = [min((beep - flash for beep in beeps), key=abs) for flash in flashes[1:-1]]
+            assert len(apart) >= 3
+            assert all(abs(late) < 0.08 for late in apart), apart
 
     run(scenario())
 
