@@ -17,7 +17,7 @@ from bench.children import ChildError
 from bench.clip import ClipOptions, make_clip
 from bench.figures import table
 from bench.flv_bench import FlvBenchOptions, FlvResult, run_flv_bench
-from bench.publisher import LoadPublisher
+from bench.publisher import open_publisher
 from bench.whep_bench import WhepBenchOptions, run_whep_bench
 from bench.whep_rows import whep_rows
 from wire.errors import WireError
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     _add_flv(commands.add_parser("flv", help="N viewers of an HTTP-FLV or WS-FLV URL"))
     _add_whep(commands.add_parser("whep", help="N WebRTC viewers of a WHEP URL"))
     _add_blip(commands.add_parser("blip", help="kill and replace the host of a stream while a viewer watches"))
-    _add_publish(commands.add_parser("publish", help="send a stamped stream over RTMP for ever"))
+    _add_publish(commands.add_parser("publish", help="send a stamped stream over RTMP or WHIP for ever"))
     chat.add_parser(commands)
     args = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
@@ -48,7 +48,7 @@ def _add_flv(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--viewers", type=_count, default=100, metavar="N")
     parser.add_argument("-d", "--seconds", type=_positive, default=10.0, metavar="SECONDS", help="of steady state")
     parser.add_argument("--pid", type=_count, help="the server's process: its processor time and memory are measured")
-    parser.add_argument("--publish", metavar="RTMP_URL", help="publish a stamped stream there during the run")
+    parser.add_argument("--publish", metavar="PUBLISH_URL", help="publish a stamped stream there during the run")
     parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video for --publish")
     parser.add_argument("--ramp", type=_positive, default=200.0, metavar="PER_S", help="viewers that join in a second")
     parser.add_argument("--stalled", type=_percent, default=0.0, metavar="PERCENT", help="viewers that stop reading")
@@ -66,7 +66,7 @@ def _add_whep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--viewers", type=_count, default=100, metavar="N")
     parser.add_argument("-d", "--seconds", type=_positive, default=10.0, metavar="SECONDS", help="of steady state")
     parser.add_argument("--pid", type=_count, help="the server's process: its processor time and memory are measured")
-    parser.add_argument("--publish", metavar="RTMP_URL", help="publish a stamped stream there during the run")
+    parser.add_argument("--publish", metavar="PUBLISH_URL", help="publish a stamped stream there during the run")
     parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video for --publish")
     parser.add_argument("--ramp", type=_positive, default=50.0, metavar="PER_S", help="viewers that join in a second")
     parser.add_argument("--processes", type=_count, default=1, help="among which the viewers are divided")
@@ -79,7 +79,9 @@ def _add_whep(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_publish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", metavar="URL", help="rtmp://HOST:PORT/APP/NAME")
+    parser.add_argument(
+        "url", metavar="URL", help="rtmp://HOST:PORT/APP/NAME?key=SECRET, or http://HOST:PORT/whip/ROOM?key=SECRET"
+    )
     parser.add_argument("--width", type=_count, default=1280)
     parser.add_argument("--height", type=_count, default=720)
     parser.add_argument("--fps", type=_count, default=30)
@@ -148,7 +150,7 @@ def _publish(args: argparse.Namespace) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop_now)
-    publisher = LoadPublisher(args.url, clip)
+    publisher = open_publisher(args.url, clip)
     try:
         publisher.connect()
         print(f"publishing {clip.video_bitrate / 1e6:.2f} Mb/s of video", flush=True)

@@ -1,4 +1,4 @@
-"""`streamer bench publish`: sends a clip over RTMP for ever, in real time, with the time of sending in each picture."""
+"""`streamer bench publish`: sends a clip for ever, in real time, with the time of sending in each picture."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from multiprocessing.connection import Connection
 from bench.clip import Clip, ClipOptions, ClipTag, make_clip
 from bench.stamp import STAMP_SIZE, stamp
 from bench.viewers import READY
+from bench.whip_publisher import WhipPublisher, is_whip_url
 from wire.flv import FlvTag
 from wire.rtmp import Closed, Published, Rejected, RtmpClient, RtmpUrl
 
-__all__ = ["LoadPublisher", "PublishError", "run_publisher"]
+__all__ = ["LoadPublisher", "PublishError", "open_publisher", "run_publisher"]
 
 CONNECT_S = 10.0  # for the connection and the server's yes
 READ_SIZE = 65_536
@@ -104,9 +105,14 @@ class LoadPublisher:
                     raise PublishError(f"the server ended the stream: {event.code} {event.description}")
 
 
+def open_publisher(url: str, clip: Clip) -> LoadPublisher | WhipPublisher:
+    """By RTMP, or by WHIP where the URL is an HTTP one. WireError or ValueError for any other."""
+    return WhipPublisher(url, clip) if is_whip_url(url) else LoadPublisher(url, clip)
+
+
 def run_publisher(url: str, options: ClipOptions, control: Connection) -> None:
     """A process's main: says READY when it publishes, and ends when anything comes back or the other end is gone."""
-    publisher = LoadPublisher(url, make_clip(options))
+    publisher = open_publisher(url, make_clip(options))
     try:
         publisher.connect()
         control.send(READY)

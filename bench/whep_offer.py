@@ -1,4 +1,4 @@
-"""What a viewer offers, in Chromium's shape, and what it makes of the answer (RFC 8829; draft-ietf-wish-whep)."""
+"""What a viewer or a publisher offers, in Chromium's shape, and what it makes of the answer (RFC 8829, RFC 9725)."""
 
 from __future__ import annotations
 
@@ -55,26 +55,28 @@ class WhepAnswer:
         return bool(self.video.parameter("sprop-parameter-sets"))
 
 
-def make_offer(ice: IceCredentials, fingerprint: Fingerprint, host: Address, *, session_id: str) -> str:
-    """The offer of a viewer that listens on `host`: Opus, and H.264 in packetization mode 1 with RTX."""
+def make_offer(
+    ice: IceCredentials, fingerprint: Fingerprint, host: Address, *, session_id: str, direction: str = "recvonly"
+) -> str:
+    """The offer of a viewer on `host`, of a publisher with "sendonly": Opus, and H.264 in mode 1 with RTX."""
     return sdp.write(
         SessionDescription(
             session_id=session_id,
             version=2,
             bundle=(_AUDIO, _VIDEO),
             mixed_extensions=True,
-            sections=tuple(_section(kind, ice, fingerprint, host) for kind in ("audio", "video")),
+            sections=tuple(_section(kind, ice, fingerprint, host, direction) for kind in ("audio", "video")),
         )
     )
 
 
-def _section(kind: str, ice: IceCredentials, fingerprint: Fingerprint, host: Address) -> MediaSection:
+def _section(kind: str, ice: IceCredentials, fingerprint: Fingerprint, host: Address, direction: str) -> MediaSection:
     return MediaSection(
         kind=kind,
         mid=_AUDIO if kind == "audio" else _VIDEO,
         port=host.port,
         address=host.host,
-        direction="recvonly",
+        direction=direction,
         codecs=(_opus(),) if kind == "audio" else tuple(_h264_codecs()),
         extensions=(Extension(2, ABS_SEND_TIME), Extension(3, TRANSPORT_SEQUENCE), Extension(4, MID)),
         ice=ice,
@@ -98,15 +100,17 @@ def _h264_codecs() -> Iterator[RtpCodec]:
         yield RtpCodec(rtx, "rtx", 90_000, 1, f"apt={payload_type}")
 
 
-def read_answer(text: str | bytes, *, ipv6: bool) -> WhepAnswer:
-    """Read an answer to `make_offer`, with the candidates of one address family. Raises `WireError`."""
+def read_answer(text: str | bytes, *, ipv6: bool, direction: str = "sendonly") -> WhepAnswer:
+    """Read an answer to `make_offer`, with the candidates of one address family. `direction` is what the server has to
+    do, "recvonly" for a publisher. Raises `WireError`.
+    """
     answer = _parse(text)
     sections = [section for section in answer.sections if not section.rejected and section.codecs]
     video = _find(sections, "video")
     if video is None:
         raise Unsupported("the answer refuses video")
-    if video.direction not in ("sendonly", "sendrecv"):
-        raise Unsupported(f"the answer's video is {video.direction}: nothing will be sent")
+    if video.direction not in (direction, "sendrecv"):
+        raise Unsupported(f"the answer's video is {video.direction}, not {direction}: nothing will be sent")
     transport = _transport(answer, sections, video)
     if transport.ice is None or not transport.fingerprints:
         raise Malformed("the answer has no ICE credentials or no fingerprint")

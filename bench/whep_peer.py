@@ -1,4 +1,4 @@
-"""One viewer's transport without I/O: ICE, then DTLS, then SRTP, in either DTLS role."""
+"""One viewer's or publisher's transport without I/O: ICE, then DTLS, then SRTP, in either DTLS role."""
 
 from __future__ import annotations
 
@@ -81,6 +81,11 @@ class WhepPeer:
         if self._sender and self.ice.selected:
             compound = b"".join(packet.to_bytes() for packet in packets)
             self._out.append((self._sender.protect_rtcp(compound), self.ice.selected))
+
+    def send_rtp(self, packet: bytes, index: int) -> None:
+        """For publishers; `index` is the packet's sequence number with its cycles. Dropped before there are keys."""
+        if self._sender and self.ice.selected:
+            self._out.append((self._sender.protect(packet, index), self.ice.selected))
 
     def next_timeout(self, now: float) -> float:
         dtls = self._dtls.next_timeout(now)

@@ -110,6 +110,15 @@ class Hub:
         self.on_claim(entry.publisher)
         return entry.publisher
 
+    def check_claim(self, key: str) -> None:
+        """Raises ClaimRefused where `claim` would now, and claims nothing: for publishers that first connect."""
+        self._check_welcome(key)
+        entry = self._entries.get(key)
+        if entry is None:
+            self._check_room_for_another()
+        elif entry.publisher.is_active:
+            self._check_fight(entry)
+
     async def subscribe(self, key: str, wait: float) -> Stream:
         """The stream of `key`, once all its tracks are known. Raises NotLive after `wait` seconds."""
         stream = self.get(key)
@@ -176,10 +185,13 @@ class Hub:
         if blocked:
             raise ClaimRefused(STOPPED, STOPPED.text, blocked)
 
-    def _open(self, key: str, peer: str, on_displaced: Callable[[Reason], None]) -> _Entry:
+    def _check_room_for_another(self) -> None:
         if len(self._entries) >= self.limits.max_streams:
             text = f"{len(self._entries)} streams are live, which is the limit"
             raise ClaimRefused(FULL, text, self.limits.resume_window)
+
+    def _open(self, key: str, peer: str, on_displaced: Callable[[Reason], None]) -> _Entry:
+        self._check_room_for_another()
         stream = Stream(key, self._new_epoch(), self._clock, self.limits.gop)
         stream.on_settled = self._wake
         self.on_open(stream)
@@ -208,6 +220,10 @@ class Hub:
         )
 
     def _count_takeover(self, entry: _Entry) -> None:
+        self._check_fight(entry)
+        entry.takeovers.append(self._clock.now())
+
+    def _check_fight(self, entry: _Entry) -> None:
         """Two encoders with one key would ruin the room, so the one that is on the air stays."""
         now = self._clock.now()
         while entry.takeovers and entry.takeovers[0] <= now - TAKEOVER_WINDOW:
@@ -217,7 +233,6 @@ class Hub:
         if now < entry.refused_until:
             text = f"{MAX_TAKEOVERS} take-overs within {TAKEOVER_WINDOW:.0f} s: the present publisher stays"
             raise ClaimRefused(DISPLACED, text, entry.refused_until - now)
-        entry.takeovers.append(now)
 
     async def _wait_for(self, key: str, wait: float) -> Stream:
         future: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()

@@ -178,14 +178,14 @@ class FlvSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebRtcSettings:
-    """Viewers that watch by WHEP: one UDP port, and the same number in TCP for networks without UDP."""
+    """WHIP in and WHEP out: one UDP port, and the same number in TCP for networks without UDP."""
 
     listen: Address = _setting(
         Address("::", 8189), "Where media is exchanged, by UDP and by TCP. `[::]` takes IPv4 and IPv6."
     )
     public_addresses: AddressList = _setting(
         AddressList(()),
-        "What viewers are told to send to: addresses or names, each with `:PORT` where it is another one. "
+        "What peers are told to send to: addresses or names, each with `:PORT` where it is another one. "
         "Empty: the addresses of this machine. Behind NAT, give the outer address.",
     )
     join_wait_s: float = _setting(
@@ -194,9 +194,13 @@ class WebRtcSettings:
     max_viewers: int = _setting(
         5_000, "WHEP viewers at once. One more is answered 503.", low=1, high=1_000_000, live=True
     )
-    max_half_open: int = _setting(
-        2_000, "Viewers at once whose handshake is not over.", low=1, high=1_000_000, live=True
+    max_publishers: int = _setting(
+        200, "WHIP publishers at once. One more is answered 503.", low=1, high=100_000, live=True
     )
+    publisher_timeout_s: float = _setting(
+        15.0, "A WHIP publisher that sends no media for so long is closed.", unit="s", low=1, high=600, live=True
+    )
+    max_half_open: int = _setting(2_000, "Peers at once whose handshake is not over.", low=1, high=1_000_000, live=True)
     max_half_open_per_address: int = _setting(500, "The same from one address.", low=1, high=1_000_000, live=True)
     max_tcp_connections: int = _setting(2_000, "ICE-TCP connections at once.", low=1, high=1_000_000, live=True)
 

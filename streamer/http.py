@@ -71,6 +71,7 @@ def build_app(
             web.get("/readyz", own.readyz),
             web.get("/metrics", own.metrics),
             web.get("/watch/{room}", pages.watch),
+            web.get("/studio/{room}", pages.studio),
             web.get("/console", pages.console),
             web.get("/web/assets/{name:.+}", pages.asset),
         ]

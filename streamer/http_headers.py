@@ -11,8 +11,9 @@ from wire.whip import EXPOSED_HEADERS, FRAGMENT_TYPE, SDP_TYPE
 
 __all__ = ["answer_preflight", "set_headers"]
 
-MEDIA_PREFIXES = ("/live/", "/whep/")
+MEDIA_PREFIXES = ("/live/", "/whep/", "/whip/")
 """Media is for every player on every site: without cookies there is nothing that a foreign page could abuse."""
+_OFFER_PREFIXES = ("/whep/", "/whip/")
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -59,7 +60,7 @@ def answer_preflight(
 
 async def _preflight(path: str) -> web.Response:
     # RFC 9725, 4.2: what may be posted
-    accepts = {"Accept-Post": SDP_TYPE, "Accept-Patch": FRAGMENT_TYPE} if path.startswith("/whep/") else {}
+    accepts = {"Accept-Post": SDP_TYPE, "Accept-Patch": FRAGMENT_TYPE} if path.startswith(_OFFER_PREFIXES) else {}
     return web.Response(
         status=204,
         headers={

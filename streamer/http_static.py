@@ -32,11 +32,11 @@ class BuiltPages:
 
     async def watch(self, request: web.Request) -> web.FileResponse:
         """`/watch/ROOM`."""
-        try:
-            check_room_name(request.match_info["room"])
-        except RoomNameError as exc:
-            raise Problem(404, f"{exc}.") from exc
-        return self.page("watch.html")
+        return self._room_page(request, "watch.html")
+
+    async def studio(self, request: web.Request) -> web.FileResponse:
+        """`/studio/ROOM`."""
+        return self._room_page(request, "studio.html")
 
     async def console(self, request: web.Request) -> web.FileResponse:
         """`/console`, for operators and hosts. The page itself holds no secret; what it shows needs a key."""
@@ -47,6 +47,13 @@ class BuiltPages:
         if name not in self._files:
             raise Problem(503, "The pages are not built. Run `make web`, then start the node again.")
         return self._file(name, FRESH)
+
+    def _room_page(self, request: web.Request, name: str) -> web.FileResponse:
+        try:
+            check_room_name(request.match_info["room"])
+        except RoomNameError as exc:
+            raise Problem(404, f"{exc}.") from exc
+        return self.page(name)
 
     def _file(self, name: str, caching: str) -> web.FileResponse:
         file = self._files.get(name)

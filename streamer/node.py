@@ -97,7 +97,7 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
-        self.webrtc = WebRtcSide(config.webrtc, self.hub, self.clock.now, knows=self._knows)
+        self.webrtc = WebRtcSide(config.webrtc, self.hub, self.clock, authorize=self._authorize, knows=self._knows)
         self.health = HealthBoard(self.hub, self.clock)
         self.recordings = Recordings(self.hub, Recorder(config.data.dir / RECORDINGS_FOLDER), config.record.rooms)
         self.events = InteractionLayer(
@@ -236,6 +236,7 @@ class Node:
         """Tell everyone goodbye; the listeners close when the stack does."""
         self.flv.close()
         self.webrtc.whep.close()
+        self.webrtc.whip.close()
         self.rtmp.close()
         self.hub.close()
 

@@ -28,7 +28,10 @@ def index_page(streams: Iterable[StreamSummary]) -> str:
     rows = "\n".join(map(_row, sorted(streams, key=lambda stream: stream.room)))
     if rows:
         return _page("Streamer", f"<h1>Live now</h1>\n<ul>\n{rows}\n</ul>")
-    how = "Publish by RTMP to <code>/live</code> with the stream key <code>ROOM?key=SECRET</code>, and it appears here."
+    how = (
+        "Publish by RTMP to <code>/live</code> with the stream key <code>ROOM?key=SECRET</code>, "
+        "or from a camera at <code>/studio/ROOM</code>, and it appears here."
+    )
     return _page("Streamer", f'<h1>Nobody is live</h1>\n<p class="quiet">{how}</p>')
 
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from relay.endpoint import ControlMessage, EndpointFull, PortOwner, UdpRoute
+from ingest.endpoint import EndpointFull as NoRoomForPublisher
+from relay.endpoint import ControlMessage, PortOwner, UdpRoute
+from relay.endpoint import EndpointFull as NoRoomForViewer
 from streamer.address import Address, peer_group
 from streamer.candidates import Candidates
 from streamer.ice_tcp import IceTcpConnection
@@ -43,6 +45,10 @@ MAX_PENDING = 2048
 """Answers that wait for a full socket; handshakes and checks repeat themselves, so the rest is dropped."""
 PORT_ATTEMPTS = 16
 """With port 0 the same number has to be free for UDP and for TCP."""
+
+
+class EndpointFull(NoRoomForPublisher, NoRoomForViewer):
+    """A bound is reached: what each floor knows by its own name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,17 @@
-"""WebRTC as the node sees it: the endpoint, the viewers by WHEP, and what joins them with the configuration."""
+"""WebRTC as the node sees it: the endpoint, publishers by WHIP, viewers by WHEP, joined with the configuration."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from aiohttp import web
 
+from ingest.authorize import Authorize
+from ingest.whip_handler import WhipIngest, WhipLimits
+from media.clock import Clock
 from media.hub import Hub
 from relay.fanout import PacketFanOut, choose_fan_out
 from relay.rtp_sender import FanOuts
@@ -25,16 +29,24 @@ _log = logging.getLogger(__name__)
 
 
 class WebRtcSide:
-    """`listen`, `run`, then `drain`, `close_viewers` and `close`. `knows` says which rooms there are."""
+    """`listen`, `run`, then close `whep` and `whip`, then `close`. `knows` says which rooms there are."""
 
     def __init__(
-        self, settings: WebRtcSettings, hub: Hub, now: Callable[[], float], *, knows: Callable[[str], bool]
+        self,
+        settings: WebRtcSettings,
+        hub: Hub,
+        clock: Clock,
+        *,
+        authorize: Authorize,
+        knows: Callable[[str], bool],
     ) -> None:
+        now = clock.now
         self.endpoint = WebRtcEndpoint(now, _endpoint_limits(settings), public_addresses=settings.public_addresses)
         shared = choose_fan_out()
         _log.info("WebRTC packets are sent by: %s", shared.name)
         fan_outs = FanOuts(shared, PacketFanOut())
         self.whep = WhepRelay(hub, self.endpoint, fan_outs, now, _whep_limits(settings), room_exists=knows)
+        self.whip = WhipIngest(hub, self.endpoint, authorize, clock, _whip_limits(settings))
 
     async def listen(self, address: Address) -> Address:
         """Raises ListenError."""
@@ -45,21 +57,22 @@ class WebRtcSide:
             raise ListenError(f"cannot listen for WebRTC on {address}: {reason or exc}") from exc
 
     async def run(self) -> None:
-        await asyncio.gather(self.endpoint.run(), self.whep.run())
+        await asyncio.gather(self.endpoint.run(), self.whep.run(), self.whip.run())
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        return self.whep.routes()
+        return chain(self.whep.routes(), self.whip.routes())
 
     def samples(self) -> Iterator[Sample]:
-        return webrtc_samples(self.endpoint, self.whep)
+        return webrtc_samples(self.endpoint, self.whep, self.whip)
 
     def set_settings(self, settings: WebRtcSettings) -> None:
         """Other limits from now on."""
         self.endpoint.limits = _endpoint_limits(settings)
         self.whep.limits = _whep_limits(settings)
+        self.whip.limits = _whip_limits(settings)
 
     def close(self) -> None:
-        """After the viewers were told goodbye."""
+        """After viewers and publishers were told goodbye."""
         self.endpoint.close()
 
 
@@ -73,3 +86,7 @@ def _endpoint_limits(settings: WebRtcSettings) -> EndpointLimits:
 
 def _whep_limits(settings: WebRtcSettings) -> WhepLimits:
     return WhepLimits(join_wait=settings.join_wait_s, max_viewers=settings.max_viewers)
+
+
+def _whip_limits(settings: WebRtcSettings) -> WhipLimits:
+    return WhipLimits(max_publishers=settings.max_publishers, idle=settings.publisher_timeout_s)

@@ -12,6 +12,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // mpegts.js alone is larger than the default warning.
     chunkSizeWarningLimit: 600,
-    rollupOptions: { input: { console: "console.html", watch: "watch.html" } },
+    rollupOptions: { input: { console: "console.html", studio: "studio.html", watch: "watch.html" } },
   },
 });

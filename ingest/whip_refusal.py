@@ -1,0 +1,39 @@
+"""Refusals of WHIP over HTTP, as problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+
+from media.reasons import Reason
+
+__all__ = ["Refused"]
+
+
+class Refused(Exception):
+    """A request that is not granted. `detail` is for people, `reason` has a number for programs."""
+
+    def __init__(
+        self, status: int, detail: str, *, reason: Reason | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.reason = reason
+        self.headers = headers
+
+    def response(self) -> web.Response:
+        title = self.reason.name if self.reason else HTTPStatus(self.status).phrase
+        members: dict[str, object] = {
+            "type": "about:blank",
+            "title": title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.reason is not None:
+            members["code"] = self.reason.code
+        return web.json_response(
+            members, status=self.status, content_type="application/problem+json", headers=self.headers
+        )

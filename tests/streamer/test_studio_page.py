@@ -1,0 +1,283 @@
+"""The studio page in Chromium with its fake camera, and what viewers get of it on both transports."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import av
+import numpy as np
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from media.reasons import SHUTDOWN
+from media.stream import StreamState
+from streamer.http_static import BUILT_PAGES
+from tests.support.chromium import CHROMIUM_FLAGS
+from tests.support.whip_show import KEY, WhipShow, whip_show
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+
+CAMERA_FLAGS = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+NOISE = """
+navigator.mediaDevices.getUserMedia = async () => {
+    const canvas = Object.assign(document.createElement("canvas"), {width: 640, height: 360});
+    const context = canvas.getContext("2d"), picture = context.createImageData(640, 360);
+    const words = new Uint32Array(picture.data.buffer);
+    setInterval(() => {
+        let seed = performance.now() | 1;
+        for (let at = 0; at < words.length; at++) {
+            seed ^= seed << 13; seed ^= seed >>> 17; seed ^= seed << 5;
+            words[at] = seed | 0xff000000;
+        }
+        context.putImageData(picture, 0, 0);
+    }, 40);
+    const audio = new AudioContext(), tone = audio.createOscillator(), out = audio.createMediaStreamDestination();
+    tone.connect(out);
+    tone.start();
+    return new MediaStream([...canvas.captureStream(25).getTracks(), ...out.stream.getTracks()]);
+};
+"""
+"""A camera that shows grain, which takes every bit that it is given."""
+
+FLASH_AND_BEEP = """
+navigator.mediaDevices.getUserMedia = async () => {
+    const canvas = Object.assign(document.createElement("canvas"), {width: 320, height: 240});
+    const context = canvas.getContext("2d"), audio = new AudioContext(), tone = audio.createOscillator();
+    const gain = audio.createGain(), out = audio.createMediaStreamDestination();
+    gain.gain.value = 0;
+    tone.connect(gain).connect(out);
+    tone.start();
+    for (let second = 1; second < 60; second++) {
+        gain.gain.setValueAtTime(0.5, second);
+        gain.gain.setValueAtTime(0, second + 0.1);
+    }
+    setInterval(() => {
+        context.fillStyle = audio.currentTime > 1 && audio.currentTime % 1 < 0.1 ? "white" : "black";
+        context.fillRect(0, 0, 320, 240);
+    }, 5);
+    return new MediaStream([...canvas.captureStream(60).getTracks(), ...out.stream.getTracks()]);
+};
+"""
+"""A host that claps once a second."""
+
+
+@pytest.fixture(autouse=True)
+def _pages_are_built() -> None:
+    if not (BUILT_PAGES / "studio.html").exists():
+        pytest.skip("the pages are not built")
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 90))
+
+
+@asynccontextmanager
+async def browser_with_camera(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        flags = [*CHROMIUM_FLAGS, *CAMERA_FLAGS]
+        browser = await playwright.chromium.launch(executable_path=chromium, args=flags)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def until(page: Page, expression: str, within: float = 20.0) -> None:
+    """Wait until it is true. Asked from outside: the page's policy forbids evaluating texts inside it."""
+    async with asyncio.timeout(within):
+        while not await page.evaluate(expression):
+            await asyncio.sleep(0.05)
+
+
+async def open_studio(browser: Browser, show: WhipShow, *, key: str = KEY) -> tuple[Page, list[str]]:
+    """The page, and what its console complains about."""
+    page = await (await browser.new_context()).new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    await page.goto(f"{show.base}/studio/demo")
+    await until(page, "!document.querySelector('#go').disabled")
+    await page.fill("#key", key)
+    return page, complaints
+
+
+async def go_live(page: Page) -> None:
+    await page.click("#go")
+    await until(page, "window.studio.state === 'live'")
+
+
+async def read_flv(url: str, seconds: float) -> bytes:
+    """What a viewer gets in so many seconds."""
+    data = bytearray()
+    loop = asyncio.get_running_loop()
+    async with aiohttp.ClientSession() as client, client.get(url) as response:
+        assert response.status == 200
+        end = loop.time() + seconds
+        async for piece in response.content.iter_any():
+            data += piece
+            if loop.time() > end:
+                break
+    return bytes(data)
+
+
+def test_a_host_goes_live_and_is_watched_on_both_transports(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            page, complaints = await open_studio(browser, show)
+            await go_live(page)
+            data = await read_flv(f"{show.base}/live/demo.flv", 4)
+            with av.open(io.BytesIO(data), format="flv") as container:
+                assert container.streams.video[0].codec_context.name == "h264"
+                assert container.streams.audio[0].codec_context.name in ("opus", "libopus")
+                frames = list(container.decode(video=0))
+            assert len(frames) > 40
+            with av.open(io.BytesIO(data), format="flv") as container:
+                sounds = list(container.decode(audio=0))
+            assert sum(frame.samples for frame in sounds) > 2.5 * 48_000
+            viewer = await (await browser.new_context()).new_page()
+            await viewer.goto(f"{show.base}/watch/demo?via=webrtc")
+            await until(viewer, "window.streamer?.stats.frames >= 30")
+            assert await page.text_content("#message") == ""
+            assert complaints == []
+            stream = show.hub.get("demo")
+            assert stream is not None
+            assert stream.drops.total() == 0
+            await page.click("#go")
+            await until(page, "window.studio.state === 'off'")
+            async with asyncio.timeout(5):
+                while stream.state is not StreamState.STOPPED:
+                    await asyncio.sleep(0.05)
+
+    run(scenario())
+
+
+def test_a_browser_raises_its_bit_rate_to_2_mbit_within_10_s(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            context = await browser.new_context()
+            await context.add_init_script(NOISE)
+            page = await context.new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "!document.querySelector('#go').disabled")
+            await page.fill("#key", KEY)
+            await go_live(page)
+            await until(page, "window.studio.stats.bitrate >= 2_000_000", within=10)
+            counters = show.whip.totals()
+            assert counters.lost <= counters.packets / 100
+
+    run(scenario())
+
+
+def _claps(data: bytes) -> tuple[list[float], list[float]]:
+    """When the picture turns white, and when the sound begins, in seconds."""
+    flashes, beeps = [], []
+    with av.open(io.BytesIO(data), format="flv") as container:
+        dark = False
+        for frame in container.decode(video=0):
+            is_light = frame.to_ndarray(format="gray").mean() > 128
+            if is_light and dark:
+                flashes.append(float(frame.time or 0))
+            dark = not is_light
+    with av.open(io.BytesIO(data), format="flv") as container:
+        heard = float("-inf")
+        for sound in container.decode(audio=0):
+            loud = np.flatnonzero(abs(sound.to_ndarray()[0]) > 0.1)
+            if len(loud):
+                onset = float(sound.time or 0) + float(loud[0]) / sound.sample_rate
+                if onset - heard > 0.5:
+                    beeps.append(onset)
+                heard = onset
+    return flashes, beeps
+
+
+def test_a_clap_is_seen_and_heard_together(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            context = await browser.new_context()
+            await context.add_init_script(FLASH_AND_BEEP)
+            page = await context.new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "!document.querySelector('#go').disabled")
+            await page.fill("#key", KEY)
+            await go_live(page)
+            flashes, beeps = _claps(await read_flv(f"{show.base}/live/demo.flv", 7))
+            apart = [min((beep - flash for beep in beeps), key=abs) for flash in flashes[1:-1]]
+            assert len(apart) >= 3
+            assert all(abs(late) < 0.08 for late in apart), apart
+
+    run(scenario())
+
+
+def test_a_wrong_key_is_named_and_not_tried_again(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            page, _ = await open_studio(browser, show, key="wrong")
+            await page.click("#go")
+            await until(page, "document.querySelector('#message').textContent.includes('not right')")
+            assert await page.evaluate("window.studio.state") == "off"
+            assert show.whip.refused["403"] == 1
+
+    run(scenario())
+
+
+def test_who_is_displaced_is_told_and_stays_away(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            first, _ = await open_studio(browser, show)
+            await go_live(first)
+            second, _ = await open_studio(browser, show)
+            await go_live(second)
+            await until(first, "document.querySelector('#message').textContent.includes('Somebody else')")
+            assert await first.evaluate("window.studio.state") == "off"
+            assert await second.evaluate("window.studio.state") == "live"
+
+    run(scenario())
+
+
+def test_a_lost_session_is_begun_again_and_the_broadcast_goes_on(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            page, _ = await open_studio(browser, show)
+            await go_live(page)
+            stream = show.hub.get("demo")
+            assert stream is not None
+            show.whip.sessions()[0].end(SHUTDOWN)
+            await until(page, "window.studio.stats.connections === 2 && window.studio.state === 'live'")
+            assert show.hub.get("demo") is stream
+            assert stream.counters.resumes + stream.counters.takeovers == 1
+
+    run(scenario())
+
+
+def test_a_page_that_is_closed_takes_its_leave(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            page, _ = await open_studio(browser, show)
+            await go_live(page)
+            await page.close(run_before_unload=False)
+            async with asyncio.timeout(10):
+                while show.whip.sessions():
+                    await asyncio.sleep(0.05)
+            stream = show.hub.get("demo")
+            assert stream is not None
+            assert stream.state is StreamState.STOPPED
+
+    run(scenario())
+
+
+def test_without_https_a_host_reads_why_there_is_no_camera(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            context = await browser.new_context()
+            await context.add_init_script("delete Navigator.prototype.mediaDevices")  # as on any other plain address
+            page = await context.new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "document.querySelector('#message').textContent.includes('HTTPS')")
+            assert await page.is_disabled("#go")
+
+    run(scenario())

@@ -1,0 +1,131 @@
+import { close, listDevices, openDevices } from "./camera";
+import { Publisher, type State, type Stats } from "./publisher";
+import { bitrate, explainCamera, explainInsecure } from "./words";
+
+declare global {
+  interface Window {
+    /** For tests and for the console: how the publication is doing. */
+    studio: { readonly state: State; readonly stats: Stats };
+  }
+}
+
+const FACTS_INTERVAL_MS = 500;
+
+function element<T extends HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`the page has no #${id}`);
+  return found as T;
+}
+
+const preview = element<HTMLVideoElement>("preview");
+const message = element("message");
+const goButton = element<HTMLButtonElement>("go");
+const keyField = element<HTMLInputElement>("key");
+const camera = element<HTMLSelectElement>("camera");
+const microphone = element<HTMLSelectElement>("microphone");
+
+let media: MediaStream | null = null;
+let wakeLock: WakeLockSentinel | null = null;
+
+function tell(text: string): void {
+  if (message.textContent !== text) message.textContent = text;
+}
+
+/** The room of a page address /studio/ROOM; null when it names none. */
+function roomOf(path: string): string | null {
+  const match = /^\/studio\/([^/]+)\/?$/.exec(path);
+  try {
+    return match?.[1] ? decodeURIComponent(match[1]) : null;
+  } catch {
+    return null; // not valid percent-encoding
+  }
+}
+
+function deviceOf(kind: "video" | "audio"): string {
+  return media?.getTracks().find((track) => track.kind === kind)?.getSettings().deviceId ?? "";
+}
+
+/** Opens what is chosen and shows it; the devices before are let go. */
+async function open(publisher: Publisher): Promise<void> {
+  if (!navigator.mediaDevices) return tell(explainInsecure(location.host));
+  goButton.disabled = publisher.state === "off";
+  const before = media;
+  try {
+    media = await openDevices({ camera: camera.value, microphone: microphone.value });
+  } catch (error) {
+    goButton.disabled = false; // to ask again
+    return tell(explainCamera(error instanceof DOMException ? error.name : String(error)));
+  }
+  preview.srcObject = media;
+  publisher.replace(media);
+  close(before);
+  goButton.disabled = false;
+  if (publisher.state === "off") tell("");
+  await listDevices(camera, "videoinput", deviceOf("video"));
+  await listDevices(microphone, "audioinput", deviceOf("audio"));
+}
+
+function show(state: State, text: string): void {
+  tell(text);
+  element("live").hidden = state !== "live";
+  goButton.textContent = state === "off" ? "Go live" : "Stop";
+  keyField.disabled = state !== "off";
+  void keepAwake(state !== "off");
+}
+
+/** A phone that locks its screen stops its camera. */
+async function keepAwake(on: boolean): Promise<void> {
+  try {
+    if (!on) await wakeLock?.release();
+    wakeLock = on ? ((await navigator.wakeLock?.request("screen")) ?? null) : null;
+  } catch {
+    wakeLock = null; // the browser decides, for instance to save its battery
+  }
+}
+
+function showFacts(publisher: Publisher): void {
+  const { fps, width, height, rttMs, bitrate: sent } = publisher.stats;
+  const states: Readonly<Record<State, string>> = { off: "Not live", connecting: "Connecting", live: "Live" };
+  const picture = width ? ` · ${width}×${height} · ${Math.round(fps)} fps` : "";
+  const path = publisher.state === "live" ? ` · ${bitrate(sent)} · ${rttMs} ms round trip` : "";
+  element("facts").textContent = `${states[publisher.state]}${picture}${path}`;
+}
+
+function start(room: string): void {
+  document.title = `${room} · Studio · Streamer`;
+  element("room").textContent = room;
+  element<HTMLAnchorElement>("watch").href = `/watch/${encodeURIComponent(room)}`;
+  const remembered = `streamer-key:${room}`;
+  keyField.value = sessionStorage.getItem(remembered) ?? "";
+  const publisher = new Publisher(room, show);
+  window.studio = {
+    get state() {
+      return publisher.state;
+    },
+    get stats() {
+      return publisher.stats;
+    },
+  };
+  const toggle = (): void => {
+    sessionStorage.setItem(remembered, keyField.value);
+    if (publisher.state !== "off") publisher.stop();
+    else if (media) publisher.start(media, keyField.value.trim());
+    else void open(publisher);
+  };
+  goButton.addEventListener("click", toggle);
+  element("settings").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (publisher.state === "off") toggle();
+  });
+  for (const list of [camera, microphone]) list.addEventListener("change", () => void open(publisher));
+  navigator.mediaDevices?.addEventListener("devicechange", () => {
+    void listDevices(camera, "videoinput", deviceOf("video"));
+    void listDevices(microphone, "audioinput", deviceOf("audio"));
+  });
+  setInterval(() => showFacts(publisher), FACTS_INTERVAL_MS);
+  void open(publisher);
+}
+
+const room = roomOf(location.pathname);
+if (room) start(room);
+else tell("This address names no room.");

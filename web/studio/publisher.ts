@@ -1,0 +1,226 @@
+// One room published by WHIP (RFC 9725): connects, comes back by itself, and says how it is doing.
+
+import { retryDelayMs } from "../watch/backoff";
+import { preferH264 } from "./codecs";
+import { explainEnd, explainStatus, type Refusal } from "./words";
+
+const MAX_BITRATE = 2_500_000;
+/** "disconnected" often heals by itself when a phone changes its network. */
+const DISCONNECTED_MS = 5_000;
+const WATCHDOG_MS = 1_000;
+/** Connected for so long, the next failure is the first of its row. */
+const GOOD_AFTER_MS = 10_000;
+
+export type State = "off" | "connecting" | "live";
+
+export interface Stats {
+  readonly bitrate: number;
+  readonly fps: number;
+  readonly width: number;
+  readonly height: number;
+  readonly rttMs: number;
+  /** What the browser believes the path carries, in bits per second. */
+  readonly available: number;
+  readonly connections: number;
+}
+
+const NOTHING: Stats = { bitrate: 0, fps: 0, width: 0, height: 0, rttMs: 0, available: 0, connections: 0 };
+
+export class Publisher {
+  readonly #room: string;
+  readonly #note: (state: State, message: string) => void;
+  #state: State = "off";
+  #stats: Stats = NOTHING;
+  #media: MediaStream | null = null;
+  #key = "";
+  #peer: RTCPeerConnection | null = null;
+  #session: string | null = null;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0;
+  #connections = 0;
+  #liveSince = 0;
+  #disconnectedSince: number | null = null;
+  #sent: { readonly bytes: number; readonly at: number } | null = null;
+
+  /** `note` is called with each new state and what to say about it; an empty message clears the last one. */
+  constructor(room: string, note: (state: State, message: string) => void) {
+    this.#room = room;
+    this.#note = note;
+    addEventListener("pagehide", () => this.#leave());
+    setInterval(() => void this.#watch(), WATCHDOG_MS);
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get stats(): Stats {
+    return { ...this.#stats, connections: this.#connections };
+  }
+
+  start(media: MediaStream, key: string): void {
+    this.#media = media;
+    this.#key = key;
+    this.#failures = 0;
+    void this.#connect();
+  }
+
+  stop(): void {
+    this.#disconnect();
+    this.#leave();
+    this.#enter("off", "");
+  }
+
+  /** Other devices, without a new connection. */
+  replace(media: MediaStream): void {
+    this.#media = media;
+    for (const sender of this.#peer?.getSenders() ?? []) {
+      const track = media.getTracks().find(({ kind }) => kind === sender.track?.kind);
+      if (track) void sender.replaceTrack(track);
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const media = this.#media;
+    if (!media) return;
+    this.#disconnect();
+    this.#connections++;
+    this.#enter("connecting", "Connecting.");
+    const peer = new RTCPeerConnection();
+    this.#peer = peer;
+    peer.onconnectionstatechange = () => this.#follow(peer);
+    try {
+      addTracks(peer, media);
+      await this.#negotiate(peer);
+    } catch {
+      this.#failed(peer, explainEnd(null));
+    }
+  }
+
+  async #negotiate(peer: RTCPeerConnection): Promise<void> {
+    await peer.setLocalDescription();
+    const headers: Record<string, string> = { "Content-Type": "application/sdp" };
+    if (this.#key) headers["Authorization"] = `Bearer ${this.#key}`;
+    const response = await fetch(new URL(`/whip/${encodeURIComponent(this.#room)}`, location.origin), {
+      method: "POST",
+      headers,
+      body: peer.localDescription?.sdp ?? "",
+    });
+    const session = response.headers.get("Location");
+    if (this.#peer !== peer) {
+      if (session) void goodbye(session); // stopped meanwhile
+      return;
+    }
+    if (response.status !== 201) return this.#failed(peer, explainStatus(response.status));
+    this.#session = session;
+    const sdp = await response.text();
+    if (this.#peer === peer) await peer.setRemoteDescription({ type: "answer", sdp });
+  }
+
+  #follow(peer: RTCPeerConnection): void {
+    if (this.#peer !== peer) return;
+    const state = peer.connectionState;
+    this.#disconnectedSince = state === "disconnected" ? performance.now() : null;
+    if (state === "connected" && this.#state !== "live") {
+      this.#liveSince = performance.now();
+      this.#enter("live", "");
+    }
+    if (state === "failed" || state === "closed") void this.#lost(peer);
+  }
+
+  /** The server knows why; an answer without a reason means that the network was to blame. */
+  async #lost(peer: RTCPeerConnection): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    const code = session ? await goodbye(session) : null;
+    this.#failed(peer, explainEnd(code));
+  }
+
+  #failed(peer: RTCPeerConnection, { message, again }: Refusal): void {
+    if (this.#peer !== peer) return;
+    const wasGood = this.#state === "live" && performance.now() - this.#liveSince > GOOD_AFTER_MS;
+    this.#failures = wasGood ? 1 : this.#failures + 1;
+    this.#disconnect();
+    this.#enter(again ? "connecting" : "off", message);
+    if (again) {
+      this.#retry = setTimeout(() => void this.#connect(), retryDelayMs(this.#failures, null, Math.random()));
+    }
+  }
+
+  #disconnect(): void {
+    clearTimeout(this.#retry);
+    const peer = this.#peer;
+    this.#peer = null;
+    this.#disconnectedSince = null;
+    this.#sent = null;
+    this.#stats = NOTHING;
+    peer?.close();
+  }
+
+  #leave(): void {
+    const session = this.#session;
+    this.#session = null;
+    if (session) void goodbye(session);
+  }
+
+  #enter(state: State, message: string): void {
+    this.#state = state;
+    this.#note(state, message);
+  }
+
+  async #watch(): Promise<void> {
+    const peer = this.#peer;
+    if (!peer) return;
+    // A server that says goodbye over DTLS leaves some browsers "connected" with a closed transport.
+    const closed = peer.getSenders().some(({ transport }) => transport?.state === "closed");
+    const since = this.#disconnectedSince;
+    if (this.#state === "live" && (closed || (since !== null && performance.now() - since > DISCONNECTED_MS))) {
+      return this.#lost(peer);
+    }
+    await this.#measure(peer);
+  }
+
+  async #measure(peer: RTCPeerConnection): Promise<void> {
+    let bytes = 0;
+    let stats = NOTHING;
+    for (const report of (await peer.getStats()).values()) {
+      if (report.type === "outbound-rtp") {
+        bytes += report.bytesSent;
+        if (report.kind === "video") {
+          const { framesPerSecond: fps = 0, frameWidth: width = 0, frameHeight: height = 0 } = report;
+          stats = { ...stats, fps, width, height };
+        }
+      } else if (report.type === "candidate-pair" && report.nominated) {
+        const rttMs = Math.round(1000 * (report.currentRoundTripTime ?? 0));
+        stats = { ...stats, rttMs, available: report.availableOutgoingBitrate ?? 0 };
+      }
+    }
+    if (this.#peer !== peer) return;
+    const at = performance.now();
+    const last = this.#sent;
+    this.#sent = { bytes, at };
+    this.#stats = { ...stats, bitrate: last && at > last.at ? (8000 * (bytes - last.bytes)) / (at - last.at) : 0 };
+  }
+}
+
+function addTracks(peer: RTCPeerConnection, media: MediaStream): void {
+  for (const track of media.getTracks()) {
+    const init: RTCRtpTransceiverInit = { direction: "sendonly", streams: [media] };
+    if (track.kind === "video") init.sendEncodings = [{ maxBitrate: MAX_BITRATE }];
+    const transceiver = peer.addTransceiver(track, init);
+    if (track.kind !== "video") continue;
+    const preferred = preferH264(RTCRtpSender.getCapabilities("video")?.codecs ?? []);
+    if (preferred.length > 0) transceiver.setCodecPreferences(preferred);
+  }
+}
+
+/** Ends a session at the server; the number of the reason where it was over already, else null. */
+async function goodbye(session: string): Promise<number | null> {
+  try {
+    const response = await fetch(session, { method: "DELETE", keepalive: true });
+    const problem: unknown = response.ok ? null : await response.json();
+    return typeof problem === "object" && problem !== null && "code" in problem ? Number(problem.code) : null;
+  } catch {
+    return null; // no network: the session ends by itself
+  }
+}

@@ -1,0 +1,57 @@
+// What a host reads when something is wrong.
+
+import { mayRetry } from "../watch/backoff";
+
+const CAMERA: Readonly<Record<string, string>> = {
+  NotAllowedError: "The camera or microphone is not allowed. Allow them in the browser's address bar, then try again.",
+  NotFoundError: "No camera or microphone was found.",
+  NotReadableError: "The camera is in use by another program.",
+  OverconstrainedError: "The chosen camera is gone. Choose another one.",
+};
+
+/** Why the camera did not open, by the name of the browser's error. */
+export function explainCamera(name: string): string {
+  return CAMERA[name] ?? `The camera could not be opened (${name}).`;
+}
+
+/** Browsers give a camera only to pages that nobody can change on the way. */
+export function explainInsecure(host: string): string {
+  const name = host.split(":")[0];
+  return `A browser gives its camera only to a page over HTTPS. Open https://${name}:8443 (see "streamer cert"), or use localhost.`;
+}
+
+/** What the server said, and whether the same request may succeed soon. */
+export interface Refusal {
+  readonly message: string;
+  readonly again: boolean;
+}
+
+const BY_STATUS: Readonly<Record<number, Refusal>> = {
+  401: { message: "This room needs its stream key.", again: false },
+  403: { message: "The stream key is not right for this room.", again: false },
+  404: { message: "There is no such room.", again: false },
+  409: { message: "Somebody else is live in this room. Trying again.", again: true },
+  422: { message: "This browser sends nothing that the server takes. Please use a recent Chrome, Edge or Safari.", again: false },
+  503: { message: "The server is full or restarting. Trying again.", again: true },
+};
+
+export function explainStatus(status: number): Refusal {
+  return BY_STATUS[status] ?? { message: `The server answered ${status}. Trying again.`, again: true };
+}
+
+const BY_CODE: Readonly<Record<number, string>> = {
+  4001: "The server is restarting. Trying again.",
+  4100: "Somebody else went live in this room with the same key.",
+  4103: "The broadcast was stopped by an operator.",
+};
+
+/** Why a session ended, by the server's numbered reason; null where it is not known. */
+export function explainEnd(code: number | null): Refusal {
+  const message = (code !== null && BY_CODE[code]) || "The connection was lost. Trying again.";
+  return { message, again: mayRetry(code) };
+}
+
+/** 1.8 Mb/s, 640 kb/s. */
+export function bitrate(bitsPerSecond: number): string {
+  return bitsPerSecond >= 1e6 ? `${(bitsPerSecond / 1e6).toFixed(1)} Mb/s` : `${Math.round(bitsPerSecond / 1e3)} kb/s`;
+}

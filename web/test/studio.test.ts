@@ -1,0 +1,44 @@
+import { describe, expect, it } from "vitest";
+
+import { preferH264 } from "../studio/codecs";
+import { bitrate, explainCamera, explainEnd, explainInsecure, explainStatus } from "../studio/words";
+
+const codec = (mimeType: string, sdpFmtpLine?: string) => ({ mimeType, ...(sdpFmtpLine ? { sdpFmtpLine } : {}) });
+
+describe("the codecs that are offered", () => {
+  const high = codec("video/H264", "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=640c1f");
+  const baseline = codec("video/H264", "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f");
+  const single = codec("video/H264", "level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42e01f");
+  const rtx = codec("video/rtx");
+
+  it("are H.264 with fragmentation, Constrained Baseline first, and its repairs", () => {
+    expect(preferH264([codec("video/VP8"), high, single, rtx, baseline])).toEqual([baseline, high, rtx]);
+  });
+
+  it("are none where there is no H.264", () => {
+    expect(preferH264([codec("video/VP8"), rtx])).toEqual([]);
+  });
+});
+
+describe("what a host is told", () => {
+  it("says what to do about the camera", () => {
+    expect(explainCamera("NotAllowedError")).toContain("Allow them");
+    expect(explainCamera("SomethingNew")).toContain("SomethingNew");
+    expect(explainInsecure("192.0.2.1:8080")).toContain("https://192.0.2.1:8443");
+  });
+
+  it("tries again only where that can help", () => {
+    expect(explainStatus(403).again).toBe(false);
+    expect(explainStatus(503).again).toBe(true);
+    expect(explainStatus(500).again).toBe(true);
+    expect(explainEnd(null).again).toBe(true);
+    expect(explainEnd(4001).again).toBe(true);
+    expect(explainEnd(4100).again).toBe(false);
+    expect(explainEnd(4100).message).toContain("Somebody else");
+  });
+
+  it("reads bit rates as people do", () => {
+    expect(bitrate(2_480_000)).toBe("2.5 Mb/s");
+    expect(bitrate(640_400)).toBe("640 kb/s");
+  });
+});
