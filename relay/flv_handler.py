@@ -40,7 +40,7 @@ MAX_SHOWN = 64
 """Characters of a client's own word that an answer repeats."""
 HEADERS = {"Content-Type": "video/x-flv", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
-PackagerKey = tuple[str, str, FlvOptions]
+PackagerKey = tuple[str, str, str, FlvOptions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class _Wish:
     request: web.Request
     stream: Stream
     rendition: str
+    audio: str
     options: FlvOptions
     asked_at: float
 
@@ -176,8 +177,14 @@ class FlvRelay:
             return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, text)
         if request.method == "HEAD":
             return web.Response(headers=HEADERS)
+        audio = _audio(stream, request.query.get("audio", ""))
+        if audio is None:
+            text = (
+                f"{room} has no sound in {request.query['audio'][:MAX_SHOWN]}, but aac, opus or source may be asked for"
+            )
+            return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, text)
         options = FlvOptions(legacy_hevc=request.query.get("hevc") == "legacy")
-        return _Wish(request, stream, rendition, options, asked_at)
+        return _Wish(request, stream, rendition, audio, options, asked_at)
 
     async def _serve_http(self, wish: _Wish) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
@@ -268,7 +275,7 @@ class FlvRelay:
         stream, rendition = wish.stream, wish.rendition
         video = stream.renditions.get(rendition)
         options = wish.options if video is not None and video.codec is Codec.H265 else PLAIN
-        key = (stream.key, rendition, options)
+        key = (stream.key, rendition, wish.audio, options)
         packager = self._packagers.get(key)
         if packager is None:
 
@@ -277,9 +284,25 @@ class FlvRelay:
                     del self._packagers[key]
 
             merge_ms = self._limits.merge_ms
-            packager = FlvPackager(stream, rendition=rendition, options=options, merge_ms=merge_ms, on_end=forget)
+            packager = FlvPackager(
+                stream, rendition=rendition, audio=wish.audio, options=options, merge_ms=merge_ms, on_end=forget
+            )
             self._packagers[key] = packager
         return packager
+
+
+def _audio(stream: Stream, asked: str) -> str | None:
+    """Which sound to send: what was asked for, None where it cannot be had. Few FLV players know Opus, so AAC is made
+    of it unless somebody asks for the source's own."""
+    source = stream.source_audio
+    if asked in ("", SOURCE) and (asked or source is None or source.codec is not Codec.OPUS):
+        return SOURCE
+    codec = asked or Codec.AAC
+    if source is not None and source.codec == codec:
+        return SOURCE
+    if codec in (Codec.AAC, Codec.OPUS) and stream.audio_track(codec) is not None:
+        return codec
+    return None if asked else SOURCE
 
 
 async def _listen(socket: web.WebSocketResponse, viewer: FlvViewer, ping_interval: float) -> Reason:

@@ -37,6 +37,7 @@ class FlvPackager:
         stream: Stream,
         *,
         rendition: str = SOURCE,
+        audio: str = SOURCE,
         options: FlvOptions | None = None,
         merge_ms: int = 0,
         on_end: Callable[[FlvPackager], None] = lambda packager: None,
@@ -49,7 +50,7 @@ class FlvPackager:
         self._merge_s = merge_ms / 1000
         self._on_end = on_end
         self._video: Track | None = stream.renditions.get(rendition)
-        self._audio: Track | None = stream.source_audio
+        self._audio: Track | None = stream.audio_track(audio)
         self._wrap = 0
         self._waiting: dict[FlvViewer, None] = {}
         self._group = 0
@@ -67,7 +68,7 @@ class FlvPackager:
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
         self._replaying = True
-        stream.attach(self, video=rendition)
+        stream.attach(self, video=rendition, audio=audio)
         self._replaying = False
 
     def __repr__(self) -> str:

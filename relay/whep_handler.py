@@ -220,7 +220,7 @@ class WhepRelay:
         self, request: web.Request, stream: Stream, offer: sdp.SessionDescription, rendition: str
     ) -> web.Response:
         """Raises Unusable, WireError and EndpointFull, and leaves nothing behind then."""
-        audio = stream.audio.get(Codec.OPUS)
+        audio = stream.audio_track(Codec.OPUS)
         chosen = choose(offer, stream.renditions.get(rendition), audio, self._ids, room=stream.key)
         accepted = {entry.mid: entry.acceptance for entry in chosen}
         remote = sdp.remote_transport(offer, accepted)

@@ -17,6 +17,7 @@ from aiohttp import web
 from ingest.authorize import Refusal
 from ingest.rtmp_server import RtmpIngest
 from ingest.rtmp_session import SessionLimits
+from ingest.transcoding import Transcoding
 from interaction.layer import InteractionLayer
 from media.clock import SystemClock
 from media.gop import GopLimits
@@ -43,6 +44,7 @@ from streamer.pages import StreamSummary
 from streamer.recordings import Recordings
 from streamer.reload import plan_reload
 from streamer.tls import TlsError, TlsFiles
+from streamer.transcode_samples import transcode_samples
 from streamer.webrtc_side import WebRtcSide
 from wire.rtmp import RtmpLimits
 
@@ -97,6 +99,8 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
+        self.transcoding = Transcoding()
+        self.hub.on_open = self.transcoding.watch
         self.webrtc = WebRtcSide(config.webrtc, self.hub, self.clock, authorize=self._authorize, knows=self._knows)
         self.health = HealthBoard(self.hub, self.clock)
         self.recordings = Recordings(self.hub, Recorder(config.data.dir / RECORDINGS_FOLDER), config.record.rooms)
@@ -122,6 +126,7 @@ class Node:
         tls = self._tls = TlsFiles.from_settings(self.config.tls)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.recordings.recorder.close)
+            stack.push_async_callback(self.transcoding.wait_closed)
             bound = await self._open(stack, tls)
             self._warn_if_open()
             if on_bound:
@@ -168,6 +173,7 @@ class Node:
         samples = MediaSamples(self.hub, self.rtmp, self.flv, self.health, self.recordings)
         self.metrics.add_source(samples.samples)
         self.metrics.add_source(lambda: event_samples(self.events))
+        self.metrics.add_source(lambda: transcode_samples(self.transcoding))
         self.metrics.add_source(self.webrtc.samples)
         stack.callback(self.webrtc.close)
         stack.callback(self.rtmp.close)
@@ -239,6 +245,7 @@ class Node:
         self.webrtc.whip.close()
         self.rtmp.close()
         self.hub.close()
+        self.transcoding.close()
 
     async def _see_viewers_off(self) -> None:
         """Viewers take their leave first: aiohttp does not hear what its peers answer once it closes."""
