@@ -47,6 +47,8 @@ checks: dev
 test-setup: dev
 	@$(MAKE) web || .ci/skipped "the pages and their tests: npm packages could not be installed"
 	@.ci/debian chromium chromium || .ci/skipped "browser tests: there is no chromium, and installing it needs root and apt-get"
+	@.ci/native $(VENV) || .ci/skipped "tests of the part in C: it needs a C compiler, and Python's and OpenSSL's headers"
+	@.ci/debian nft nftables && .ci/debian ip iproute2 || .ci/skipped "tests with a network of their own: they need nft and ip"
 	@.ci/debian redis-sentinel redis-server redis-sentinel || .ci/skipped "tests with Debian's Redis: it is not there, and installing it needs root and apt-get"
 
 lock: ## make the locks anew from pyproject.toml and requirements/*.in
@@ -72,7 +74,7 @@ $(STAMPS)/runtime: requirements/runtime.txt requirements/build.txt $(STAMPS)/ven
 	@touch $@
 
 # The build backend comes from the lock too: without isolation pip fetches nothing on its own.
-$(STAMPS)/project: pyproject.toml $(STAMPS)/runtime
+$(STAMPS)/project: pyproject.toml setup.py relay/_fanout.c $(STAMPS)/runtime
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 

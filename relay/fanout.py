@@ -115,7 +115,7 @@ class GcmFanOut:
                 self.segmentation = False
                 return self._send_singly(target, route, batch, start, end)
             target.errors += 1  # no route, or a firewall of our own: this viewer's loss
-        _count(target, batch, start, end)
+        batch.note_sent(target, start, end)
         return True
 
     def _send_singly(self, target: RtpTarget, route: UdpRoute, batch: RtpBatch, start: int, end: int) -> bool:
@@ -127,7 +127,7 @@ class GcmFanOut:
                 return False
             except OSError:
                 target.errors += 1
-            _count(target, batch, at, at + 1)
+            batch.note_sent(target, at, at + 1)
         return True
 
     def _seal(self, target: RtpTarget, batch: RtpBatch, start: int, end: int) -> int:
@@ -174,7 +174,7 @@ class PacketFanOut:
             pack_into("!H", header, 2, index & 0xFFFF)
             if not target.port.send(target.sender.protect(bytes(header) + batch.packets[at].payload, index)):
                 return  # the same packet again later: the same bytes under the same index
-            _count(target, batch, at, at + 1)
+            batch.note_sent(target, at, at + 1)
 
 
 def choose_fan_out() -> FanOut:
@@ -202,9 +202,3 @@ def supports_segmentation() -> bool:
             return receiver.recv(16) == b"a" and receiver.recv(16) == b"b"
         except OSError:
             return False
-
-
-def _count(target: RtpTarget, batch: RtpBatch, start: int, end: int) -> None:
-    target.next = batch.first + end
-    target.packets += end - start
-    target.octets += sum([len(packet.payload) for packet in batch.packets[start:end]])

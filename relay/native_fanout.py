@@ -76,7 +76,7 @@ class NativeFanOut:
         for target, job, (sent, errors) in zip(targets, jobs, results, strict=True):
             target.errors += errors
             if sent > job[2]:
-                _count(target, batch, job[2], sent)
+                batch.note_sent(target, job[2], sent)
             elif target.route is None:
                 target.next = batch.end
                 target.errors += 1
@@ -113,9 +113,3 @@ def _sockaddr(route: UdpRoute) -> bytes:
     if route.socket.family == socket.AF_INET6:
         return pack("=H", socket.AF_INET6) + pack("!HI", port, 0) + socket.inet_pton(socket.AF_INET6, host) + bytes(4)
     return pack("=H", socket.AF_INET) + pack("!H", port) + socket.inet_pton(socket.AF_INET, host) + bytes(8)
-
-
-def _count(target: RtpTarget, batch: RtpBatch, start: int, end: int) -> None:
-    target.next = batch.first + end
-    target.packets += end - start
-    target.octets += sum([len(packet.payload) for packet in batch.packets[start:end]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from wire.rtp import extensions
 from wire.rtp.packet import header
@@ -36,6 +36,14 @@ class HeaderKey(NamedTuple):
     send_time_id: int
 
 
+class Counting(Protocol):
+    """What of a target is counted: see `relay.rtp_target.RtpTarget`."""
+
+    next: int
+    packets: int
+    octets: int
+
+
 class RtpBatch:
     """Packets with consecutive indices, sent together at `stamped_at` (seconds on any steady clock).
 
@@ -43,19 +51,27 @@ class RtpBatch:
     `native` is for a fan-out that keeps the packets in a form of its own.
     """
 
-    __slots__ = ("_headers", "end", "first", "native", "packets", "runs", "stamped_at")
+    __slots__ = ("_headers", "end", "first", "native", "octets", "packets", "runs", "stamped_at")
 
     def __init__(self, packets: Sequence[SharedPacket], stamped_at: float) -> None:
         self.packets = packets
         self.first = packets[0].shared
         self.end = self.first + len(packets)
         self.runs = _runs([len(packet.payload) for packet in packets])
+        self.octets = sum([len(packet.payload) for packet in packets])
         self.stamped_at = stamped_at
         self.native: dict[HeaderKey, object] = {}
         self._headers: dict[HeaderKey, list[bytearray]] = {}
 
     def __repr__(self) -> str:
         return f"<RtpBatch {self.first}..{self.end - 1} in {len(self.runs)} runs>"
+
+    def note_sent(self, target: Counting, start: int, end: int) -> None:
+        """Packets from position `start` to `end` have left for this target."""
+        whole = end - start == len(self.packets)
+        target.next = self.first + end
+        target.packets += end - start
+        target.octets += self.octets if whole else sum([len(packet.payload) for packet in self.packets[start:end]])
 
     def headers(self, key: HeaderKey) -> list[bytearray]:
         """A header for each packet, its sequence number left open: whoever uses one sets it right before."""
