@@ -158,7 +158,8 @@ def test_the_stream_is_never_trimmed_before_every_group_has_acknowledged(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"url": "ftp://x", "secret": SECRET}, {"url": "http://x", "secret": "short"}, {"url": 1, "secret": SECRET}]
+    "wrong",
+    [{"url": "ftp://x", "secret": SECRET}, {"url": "http://x", "secret": "short"}, {"url": 1, "secret": SECRET}],
 )
 def test_a_webhook_needs_an_address_and_a_secret(tmp_path: Path, wrong: dict[str, Any]) -> None:
     async def test() -> None:

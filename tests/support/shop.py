@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import aiohttp
 
 from interaction.kinds import Role
 from interaction.settings import ShopSettings
+from interaction.shop_ledger import Item, Ledger
 from tests.support.rooms import Client, Node, client, node
 
 PRODUCT: Mapping[str, Any] = {"title": "A thing", "amount": 1999, "currency": "CNY"}
@@ -90,3 +93,50 @@ async def buyer(node: Node, name: str, room: str = "r") -> AsyncIterator[Client]
     """A viewer with a token, who may buy."""
     async with client(node, room, token=node.token(Role.VIEWER, sender=name)) as found:
         yield found
+
+
+@dataclass(frozen=True)
+class Books:
+    """What the store says of a room's shop: per item its counts, and the order stream by order id."""
+
+    items: Mapping[str, Item]
+    stream: Mapping[str, list[Mapping[bytes, bytes]]]
+
+
+async def audit(ledger: Ledger, room: str = "r") -> Books:
+    """Check what must always hold, and give the books.
+
+    left + reserved + sold is the stock of every item and none is negative; each order was reserved once and settled at
+    most once; the counts are those that the stream tells; no buyer has more than the limit.
+    """
+    _, items = await ledger.state(room)
+    stream: dict[str, list[Mapping[bytes, bytes]]] = {}
+    after = "-"
+    while page := await ledger.stream(room, after=after):
+        after = page[-1][0]
+        for _, fields in page:
+            stream.setdefault(fields[b"order"].decode(), []).append(fields)
+    units: dict[str, Counter[str]] = {item.name: Counter() for item in items}
+    bought: Counter[tuple[str, bytes]] = Counter()
+    for order, entries in stream.items():
+        kinds = [entry[b"type"] for entry in entries]
+        assert kinds[0] == b"reserved", (order, kinds)
+        assert len(kinds) <= 2, (order, kinds)
+        assert b"reserved" not in kinds[1:], (order, kinds)
+        assert (await ledger.order(room, order))["state"] == kinds[-1].decode()
+        first = entries[0]
+        names = [f"p/{first[b'product'].decode()}"] + ([f"s/{first[b'sale'].decode()}"] if first[b"sale"] else [])
+        for name in names:
+            units[name][kinds[-1].decode()] += int(first[b"quantity"])
+            if kinds[-1] in (b"reserved", b"confirmed"):
+                bought[name, first[b"buyer"]] += int(first[b"quantity"])
+    seqs = sorted(int(entries[0][b"seq"]) for entries in stream.values())
+    assert seqs == list(range(1, len(seqs) + 1))
+    for item in items:
+        if item.goods in ("p", "s"):
+            assert item.left + item.held + item.sold == item.definition["total"], item
+            assert min(item.left, item.held, item.sold) >= 0, item
+            assert (item.held, item.sold) == (units[item.name]["reserved"], units[item.name]["confirmed"]), item
+            limit = item.definition["body"]["limit"]
+            assert not limit or all(count <= limit for (name, _), count in bought.items() if name == item.name)
+    return Books({item.name: item for item in items}, stream)
