@@ -274,12 +274,15 @@ async def _pipeline(node: Redis, calls: list[_Call], *, by_hash: bool) -> list[A
 
 def _replicated(calls: Sequence[_Call], answers: list[Any], reached: Any) -> list[Any]:
     """The answers; for strict calls that too few replicas have, a failure instead. `reached`: what WAIT said."""
-    if isinstance(reached, BaseException):
-        return [reached if call.strict else answer for call, answer in zip(calls, answers, strict=True)]
-    return [
-        Unreplicated(f"{reached} of {call.replicas} replicas") if call.strict and reached < call.replicas else answer
-        for call, answer in zip(calls, answers, strict=True)
-    ]
+
+    def judged(call: _Call, answer: Any) -> Any:
+        if not call.strict or not call.replicas or isinstance(answer, BaseException):
+            return answer
+        if isinstance(reached, BaseException):
+            return reached
+        return answer if reached >= call.replicas else Unreplicated(f"{reached} of {call.replicas} replicas")
+
+    return [judged(call, answer) for call, answer in zip(calls, answers, strict=True)]
 
 
 def _streams(found: Any) -> dict[str, Entries]:
