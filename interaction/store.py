@@ -197,9 +197,16 @@ class Store:
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _execute(self, key: str, command: Sequence[Argument]) -> Any:
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
         try:
             node = await self.nodes.node(key)
-            return await node.execute_command(*command)  # type: ignore[no-untyped-call]
+            answer = await node.execute_command(*command)  # type: ignore[no-untyped-call]
+            # redis-py sends under `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes when the
+            # command has just been sent. A reader that does not hear it would never end.
+            if task is not None and task.cancelling() > cancelled:
+                raise asyncio.CancelledError
+            return answer
         except PASSING as exc:
             self.nodes.doubt()
             raise Unreachable(f"{command[0]!s}: {type(exc).__name__}") from exc
