@@ -105,10 +105,10 @@ class Webhooks:
         ):
             tasks: dict[str, asyncio.Task[None]] = {}
             while True:
+                self._changed.clear()
                 for room in await self._rooms():
                     if room not in tasks:
                         tasks[room] = group.create_task(self._serve(room, session))
-                self._changed.clear()
                 await _at_most(self._changed.wait(), IDLE_LOOK_S)
 
     async def _rooms(self) -> list[str]:
