@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import chat
+from bench import chat, shop
 from bench.blip_bench import BlipOptions, run_blip_bench
 from bench.children import ChildError
 from bench.clip import ClipOptions, make_clip
@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     _add_blip(commands.add_parser("blip", help="kill and replace the host of a stream while a viewer watches"))
     _add_publish(commands.add_parser("publish", help="send a stamped stream over RTMP or WHIP for ever"))
     chat.add_parser(commands)
+    shop.add_parser(commands)
     args = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:

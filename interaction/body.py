@@ -7,10 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-__all__ = ["BodyError", "choice", "identifier", "integer", "line", "parse_body", "schema", "url"]
+__all__ = ["BodyError", "choice", "currency", "identifier", "integer", "line", "parse_body", "schema", "url"]
 
 Check = Callable[[Any], Any]
 IDENTIFIER = re.compile(r"[A-Za-z0-9._:\-]{1,64}")
+CURRENCIES = frozenset(
+    """
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF
+    CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD
+    HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD
+    MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN
+    PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY
+    TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
+    """.split()  # noqa: SIM905 - a list of so many would take a line each
+)
+"""ISO 4217, the codes that money is counted in."""
 _REQUIRED = object()
 
 
@@ -61,6 +72,17 @@ def integer(low: int, high: int, *, default: Any = _REQUIRED) -> Any:
         return value
 
     return _field(check, {"type": "integer", "minimum": low, "maximum": high}, default)
+
+
+def currency(*, default: Any = _REQUIRED) -> Any:
+    """A code of ISO 4217, in capitals."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in CURRENCIES:
+            raise BodyError("must be a currency of ISO 4217, as CNY")
+        return value
+
+    return _field(check, {"type": "string", "pattern": "^[A-Z]{3}$"}, default)
 
 
 def choice(*values: Any, default: Any = _REQUIRED) -> Any:

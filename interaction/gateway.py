@@ -23,7 +23,7 @@ from interaction.tokens import Identity, Tokens, anonymous
 from interaction.ws_handler import serve_socket
 from media.event import Lane
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "body_of", "response_to"]
 
 MSGPACK_TYPES = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
 MAX_EVENTS = 100
@@ -59,11 +59,13 @@ class Gateway:
         self.tokens = tokens
         self.clock = clock
         self.commands = {**COMMANDS, **(commands or {})}
+        self.more_routes: list[web.RouteDef] = []
         self._knows = knows or (lambda name: True)
         self._peer = peer or (lambda request: request.remote or "")
 
     def routes(self) -> list[web.RouteDef]:
-        """GET /rooms/{room}/ws, /poll, /sse and /events (export); POST /rooms/{room}/events and /host-delay."""
+        """GET /rooms/{room}/ws, /poll, /sse and /events (export); POST /rooms/{room}/events and /host-delay; and what
+        else is served below /rooms/{room}, `more_routes`."""
         return [
             web.get("/rooms/{room}/ws", self._ws, allow_head=False),
             web.get("/rooms/{room}/poll", self._poll, allow_head=False),
@@ -71,6 +73,7 @@ class Gateway:
             web.get("/rooms/{room}/events", self._export, allow_head=False),
             web.post("/rooms/{room}/events", self._events),
             web.post("/rooms/{room}/host-delay", self._host_delay),
+            *self.more_routes,
         ]
 
     def exists(self, name: str) -> bool:
@@ -102,31 +105,33 @@ class Gateway:
         return await serve_socket(self, request)
 
     async def _sse(self, request: web.Request) -> web.StreamResponse:
-        return await self._answered(request, lambda room, identity: serve_events(self, request, room, identity))
+        return await self.answered(request, lambda room, identity: serve_events(self, request, room, identity))
 
     async def _poll(self, request: web.Request) -> web.StreamResponse:
         async def answer(room: Room, identity: Identity) -> web.StreamResponse:
-            return _response(request, await poll(self, request.query.get("cursor"), room, identity))
+            return response_to(request, await poll(self, request.query.get("cursor"), room, identity))
 
-        return await self._answered(request, answer)
+        return await self.answered(request, answer)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         async def answer(room: Room, identity: Identity) -> web.StreamResponse:
-            message = await _body(request)
+            message = await body_of(request)
             if "events" not in message:
-                return _response(request, await self._take(request, room, identity, message))
+                return response_to(request, await self._take(request, room, identity, message))
             events = message["events"]
             if not isinstance(events, list) or not 1 <= len(events) <= MAX_EVENTS:
                 raise Refused(BODY, f"events must be a list of 1 to {MAX_EVENTS}")
-            return _response(request, {"results": [await self._try(request, room, identity, item) for item in events]})
+            return response_to(
+                request, {"results": [await self._try(request, room, identity, item) for item in events]}
+            )
 
-        return await self._answered(request, answer)
+        return await self.answered(request, answer)
 
     async def _host_delay(self, request: web.Request) -> web.StreamResponse:
         async def answer(room: Room, identity: Identity) -> web.StreamResponse:
-            return _response(request, await self.intake.calibrate(room, identity, await _body(request)))
+            return response_to(request, await self.intake.calibrate(room, identity, await body_of(request)))
 
-        return await self._answered(request, answer)
+        return await self.answered(request, answer)
 
     async def _export(self, request: web.Request) -> web.StreamResponse:
         """Everything that is stored, for hosts: ?format=jsonl|msgpack|xml&lane=commerce|ambient&epoch=..."""
@@ -147,7 +152,7 @@ class Gateway:
             await response.write_eof()
             return response
 
-        return await self._answered(request, answer)
+        return await self.answered(request, answer)
 
     async def _take(self, request: web.Request, room: Room, identity: Identity, message: Any) -> dict[str, Any]:
         if not isinstance(message, dict):
@@ -160,7 +165,7 @@ class Gateway:
         except Refused as refused:
             return {"type": "error", **refused.to_client()}
 
-    async def _answered(self, request: web.Request, answer: Callable[[Room, Identity], Any]) -> web.StreamResponse:
+    async def answered(self, request: web.Request, answer: Callable[[Room, Identity], Any]) -> web.StreamResponse:
         """The common frame of plain requests: room, Bearer token, and refusals as numbered answers."""
         name = request.match_info["room"]
         if not self.exists(name):
@@ -183,7 +188,8 @@ def _bearer(request: web.Request) -> str | None:
     return token.strip()
 
 
-async def _body(request: web.Request) -> Mapping[str, Any]:
+async def body_of(request: web.Request) -> Mapping[str, Any]:
+    """The request's body, JSON or msgpack as it says. Raises Refused."""
     length = request.content_length
     if length is not None and length > MAX_POST_BYTES:
         raise Refused(TOO_LARGE, f"body of {length} bytes exceeds {MAX_POST_BYTES}")
@@ -195,7 +201,8 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     return unpack_map(data, form, limit=MAX_POST_BYTES)
 
 
-def _response(request: web.Request, message: Mapping[str, Any], *, status: int = 200) -> web.Response:
+def response_to(request: web.Request, message: Mapping[str, Any], *, status: int = 200) -> web.Response:
+    """`message` in the form that the request accepts."""
     accept = request.headers.get(hdrs.ACCEPT, "")
     form = Format.MSGPACK if any(name in accept for name in MSGPACK_TYPES) else Format.JSON
     content_type = MSGPACK_TYPES[0] if form is Format.MSGPACK else "application/json"
@@ -204,7 +211,7 @@ def _response(request: web.Request, message: Mapping[str, Any], *, status: int =
 
 
 def _refusal(request: web.Request, refused: Refused) -> web.Response:
-    response = _response(request, {"type": "error", **refused.to_client()}, status=refused.refusal.status)
+    response = response_to(request, {"type": "error", **refused.to_client()}, status=refused.refusal.status)
     if refused.refusal.may_retry:
         response.headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_S)
     if refused.refusal is TOKEN:

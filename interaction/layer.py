@@ -1,4 +1,4 @@
-"""The event layer as the roof joins it: store, rooms and gateway, with one lifecycle."""
+"""The event layer as the roof joins it: store, rooms, shop and gateway, with one lifecycle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from interaction.intake import Intake
 from interaction.kinds import KINDS, Kind
 from interaction.rooms import Rooms
 from interaction.session import Command
-from interaction.settings import RedisSettings, RoomSettings
+from interaction.settings import RedisSettings, RoomSettings, ShopSettings
+from interaction.shop import Shop
+from interaction.shop_api import ShopApi
+from interaction.shop_commands import shop_commands
+from interaction.shop_ledger import Ledger
+from interaction.shop_webhooks import Webhooks
 from interaction.store import Store
 from interaction.timelines import Clock, Timelines
 from interaction.tokens import Tokens
@@ -45,6 +50,7 @@ class InteractionLayer:
         peer: Callable[[web.BaseRequest], str] | None = None,
         node: str | None = None,
         choose: random.Random | None = None,
+        shop: ShopSettings | None = None,
     ) -> None:
         self.server = None if redis.url else ValkeyServer(data / "valkey")
         self.store = Store(redis.url, timeout_s=redis.timeout_s, retry_s=redis.retry_s)
@@ -54,16 +60,21 @@ class InteractionLayer:
         self.rooms = Rooms(self.broker, rooms, clock=clock, timelines=timelines, node=node, choose=choose)
         self.tokens = Tokens([key.strip() for key in rooms.token_keys.split(",")])
         self.intake = Intake(self.rooms, clock=clock, kinds=kinds)
+        selling = shop or ShopSettings()
+        ledger = Ledger(self.store, selling, replicas=redis.replicas)
+        self.shop = Shop(self.rooms, self.broker, ledger, selling, clock=clock)
+        self.webhooks = Webhooks(ledger, selling, node=self.rooms.node, clock=clock)
         self.gateway = Gateway(
             self.rooms,
             self.intake,
             settings=rooms,
             tokens=self.tokens,
             clock=clock,
-            commands=commands,
+            commands={**shop_commands(self.shop), **(commands or {})},
             knows=knows,
             peer=peer,
         )
+        self.gateway.more_routes += ShopApi(self.gateway, self.shop, self.webhooks).routes()
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -84,9 +95,11 @@ class InteractionLayer:
     async def _run_rooms(self) -> None:
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(self.store.run())
+            working = [group.create_task(part) for part in (self.shop.run(), self.webhooks.run())]
             self.ready.set()
             try:
                 await self.rooms.run()
             finally:
                 self.ready.clear()
-                sending.cancel()
+                for task in (*working, sending):
+                    task.cancel()

@@ -8,24 +8,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "BELOW_SOLD",
     "BODY",
+    "BUYER_LIMIT",
+    "COUPON",
+    "CURRENCY",
     "DUPLICATE",
     "EPOCH",
     "FORBIDDEN",
     "FUTURE",
+    "IN_USE",
     "JOIN_FIRST",
     "MALFORMED",
     "MUTED",
+    "NOT_ENOUGH",
     "NO_TIMELINE",
+    "ORDER_SETTLED",
+    "OVER",
+    "PRICE_CHANGED",
+    "REQUEST_REUSED",
+    "SALES_CLOSED",
+    "SALE_ONLY",
+    "SHOP_FULL",
+    "SOLD_OUT",
+    "STALE",
     "STATE_FULL",
     "TOKEN",
+    "TOO_EARLY",
     "TOO_FAST",
     "TOO_FAST_ADDRESS",
     "TOO_FAST_ROOM",
     "TOO_LARGE",
     "UNAVAILABLE",
     "UNKNOWN_COMMAND",
+    "UNKNOWN_ITEM",
     "UNKNOWN_KIND",
+    "UNKNOWN_ORDER",
     "Refusal",
     "Refused",
 ]
@@ -67,6 +85,10 @@ UNAVAILABLE = Refusal(1001, "unavailable", "the store does not answer: try again
 TOO_FAST = Refusal(1002, "too fast", "too many messages from this sender", 429)
 TOO_FAST_ADDRESS = Refusal(1003, "too fast from address", "too many messages from this address", 429)
 TOO_FAST_ROOM = Refusal(1004, "too fast in room", "too many messages in this room", 429)
+SALES_CLOSED = Refusal(
+    1010, "sales closed", "the store has lost orders: sales are closed until the shop is put right", 503
+)
+TOO_EARLY = Refusal(1011, "too early", "it is not open yet", 409)
 
 MALFORMED = Refusal(1100, "malformed", "the message cannot be read", 400)
 TOO_LARGE = Refusal(1101, "too large", "the message is too large", 413)
@@ -82,3 +104,20 @@ TOKEN = Refusal(1110, "token", "the token is not valid for this room", 401)
 STATE_FULL = Refusal(1111, "state full", "the room has too many state keys", 409)
 NO_TIMELINE = Refusal(1112, "no timeline", "the room has no broadcast now", 409)
 JOIN_FIRST = Refusal(1113, "join first", "the first message must be a join", 400)
+
+UNKNOWN_ITEM = Refusal(1120, "unknown item", "the shop has no such product, sale, coupon or lottery", 404)
+SOLD_OUT = Refusal(1121, "sold out", "there is none left", 409)
+NOT_ENOUGH = Refusal(1122, "not enough", "there are fewer left than asked for", 409)
+BUYER_LIMIT = Refusal(1123, "limit", "this buyer has had as many as one may have", 409)
+OVER = Refusal(1124, "over", "it is over", 409)
+PRICE_CHANGED = Refusal(1125, "price", "the price is another one", 409)
+CURRENCY = Refusal(1126, "currency", "the price is in another currency", 422)
+COUPON = Refusal(1127, "coupon", "the coupon cannot be used here", 409)
+REQUEST_REUSED = Refusal(1128, "request reused", "this id belongs to another request", 409)
+ORDER_SETTLED = Refusal(1129, "order settled", "the order has ended otherwise", 409)
+STALE = Refusal(1130, "stale", "a later version is there", 409)
+BELOW_SOLD = Refusal(1131, "below sold", "more than that is sold or reserved", 409)
+SHOP_FULL = Refusal(1132, "shop full", "the shop has too many items", 409)
+IN_USE = Refusal(1133, "in use", "it is reserved, or another item needs it", 409)
+UNKNOWN_ORDER = Refusal(1134, "unknown order", "there is no such order", 404)
+SALE_ONLY = Refusal(1135, "sale only", "the product is sold in a sale only", 409)

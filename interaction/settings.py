@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["RedisSettings", "RoomSettings"]
+__all__ = ["RedisSettings", "RoomSettings", "ShopSettings"]
 
 KIB = 1024
 
@@ -140,3 +140,35 @@ class RoomSettings:
     poll_s: float = _setting(25.0, "How long a long poll waits for events.", unit="s", low=0.05, high=120)
     max_connections: int = _setting(10_000, "Connections to one room on this node.", low=1, high=1_000_000)
     idle_s: float = _setting(60.0, "How long a room without viewers is kept open.", unit="s", low=0, high=3_600)
+
+
+@dataclass(frozen=True, slots=True)
+class ShopSettings:
+    """The shop: how long things are kept and held, and how often one buyer may press."""
+
+    pay_s: float = _setting(
+        300.0, "How long a buyer has to pay before a reservation is given back.", unit="s", low=0.1, high=86_400
+    )
+    hold_s: float = _setting(
+        5.0,
+        "`frame+hold`: from the frame that shows a sale to the moment when everybody may buy. Longer than the slowest"
+        " viewer is behind.",
+        unit="s",
+        low=0,
+        high=600,
+    )
+    anonymous: bool = _setting(False, "Let viewers without a token buy. They can be somebody new for each purchase.")
+    buyer_rate: float = _setting(5.0, "Requests from one buyer, sustained.", unit="/s", low=0.1, high=10_000)
+    buyer_burst: float = _setting(20.0, "Requests from one buyer, at once.", low=1, high=10_000)
+    tell_ms: int = _setting(
+        500, "How often at most everybody is told of one item's stock.", unit="ms", low=50, high=60_000
+    )
+    order_kept_s: float = _setting(
+        604_800.0,
+        "How long settled orders, entries of the order stream that are acknowledged, and answers are kept.",
+        unit="s",
+        low=3_600,
+        high=31_536_000,
+    )
+    webhook_timeout_s: float = _setting(10.0, "How long a webhook's receiver may take.", unit="s", low=0.1, high=30)
+    webhooks_at_once: int = _setting(8, "Webhooks under way per room and node.", low=1, high=100)

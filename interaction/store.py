@@ -34,7 +34,13 @@ Argument = str | bytes | int | float
 Entries = list[tuple[str, dict[bytes, bytes]]]
 """Stream entries: id and fields."""
 
+
+class Unreplicated(redis_errors.RedisError):
+    """Fewer replicas than wanted have a write. It is on the master, and may be lost with it."""
+
+
 PASSING = (
+    Unreplicated,
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
     redis_errors.BusyLoadingError,
@@ -74,6 +80,7 @@ class _Call:
     keys: Sequence[str]
     arguments: Sequence[Argument]
     replicas: int
+    strict: bool
     answer: asyncio.Future[Any]
     deadline: float
 
@@ -128,17 +135,25 @@ class Store:
                 await nodes.aclose()
 
     async def call(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = (), *, replicas: int = 0
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Argument] = (),
+        *,
+        replicas: int = 0,
+        strict: bool = False,
     ) -> Any:
         """Run `script`, which must be idempotent, and answer what it answers.
 
-        All `keys` share one hash tag. With `replicas`, `WAIT` follows on the same connection.
+        All `keys` share one hash tag. With `replicas`, `WAIT` follows on the same connection; where the call is
+        `strict` and fewer replicas than that have it in time, it has not succeeded, and is repeated.
         Raises Unreachable when there is no answer in time, StoreError when the server refuses.
         """
         if len(self._waiting) >= MAX_WAITING:
             raise Unreachable(f"{len(self._waiting)} calls are waiting for the store")
         loop = asyncio.get_running_loop()
-        call = _Call(script, keys, arguments, replicas, loop.create_future(), loop.time() + self._retry_s)
+        deadline = loop.time() + self._retry_s
+        call = _Call(script, keys, arguments, replicas, strict, loop.create_future(), deadline)
         self._waiting.append(call)
         self._wake.set()
         return await call.answer
@@ -182,9 +197,16 @@ class Store:
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _execute(self, key: str, command: Sequence[Argument]) -> Any:
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
         try:
             node = await self.nodes.node(key)
-            return await node.execute_command(*command)  # type: ignore[no-untyped-call]
+            answer = await node.execute_command(*command)  # type: ignore[no-untyped-call]
+            # redis-py sends under `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes when the
+            # command has just been sent. A reader that does not hear it would never end.
+            if task is not None and task.cancelling() > cancelled:
+                raise asyncio.CancelledError
+            return answer
         except PASSING as exc:
             self.nodes.doubt()
             raise Unreachable(f"{command[0]!s}: {type(exc).__name__}") from exc
@@ -251,9 +273,23 @@ async def _pipeline(node: Redis, calls: list[_Call], *, by_hash: bool) -> list[A
             replicas = max(call.replicas for call in calls)
             if replicas:
                 pipeline.execute_command("WAIT", replicas, WAIT_MS)
-            return list(await pipeline.execute(raise_on_error=False))[: len(calls)]
+            answers = list(await pipeline.execute(raise_on_error=False))
+            return _replicated(calls, answers, answers.pop()) if replicas else answers
     except (*PASSING, redis_errors.RedisError) as exc:
         return [exc] * len(calls)
+
+
+def _replicated(calls: Sequence[_Call], answers: list[Any], reached: Any) -> list[Any]:
+    """The answers; for strict calls that too few replicas have, a failure instead. `reached`: what WAIT said."""
+
+    def judged(call: _Call, answer: Any) -> Any:
+        if not call.strict or not call.replicas or isinstance(answer, BaseException):
+            return answer
+        if isinstance(reached, BaseException):
+            return reached
+        return answer if reached >= call.replicas else Unreplicated(f"{reached} of {call.replicas} replicas")
+
+    return [judged(call, answer) for call, answer in zip(calls, answers, strict=True)]
 
 
 def _streams(found: Any) -> dict[str, Entries]:
