@@ -8,7 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from interaction.settings import RedisSettings, RoomSettings
+from interaction.settings import RedisSettings, RoomSettings, ShopSettings
 from streamer.address import Address, AddressList
 
 __all__ = [
@@ -309,6 +309,7 @@ class Config:
     drain: DrainSettings = DrainSettings()
     redis: RedisSettings = RedisSettings()
     rooms: RoomSettings = RoomSettings()
+    shop: ShopSettings = ShopSettings()
     demo: DemoSettings = DemoSettings()
     log: LogSettings = LogSettings()
     data: DataSettings = DataSettings()

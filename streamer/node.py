@@ -111,6 +111,7 @@ class Node:
             clock=self.clock,
             timelines=HubTimelines(self.hub),
             knows=self._knows,
+            shop=config.shop,
         )
         self.operators = OperatorAccess(self.keys, self.access.backoff, self.clock)
         self.hub.on_claim = self._on_claim
