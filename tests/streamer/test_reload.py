@@ -131,6 +131,8 @@ def _used(node: Any) -> dict[str, Any]:
         "webrtc.max_tcp_connections": node.webrtc.endpoint.limits.max_tcp_connections,
         "webrtc.join_wait_s": node.webrtc.whep.limits.join_wait,
         "webrtc.max_viewers": node.webrtc.whep.limits.max_viewers,
+        "webrtc.max_publishers": node.webrtc.whip.limits.max_publishers,
+        "webrtc.publisher_timeout_s": node.webrtc.whip.limits.idle,
         "record.rooms": node.recordings._patterns,
         "drain.grace_s": node.config.drain.grace_s,
         "drain.timeout_s": node.config.drain.timeout_s,
