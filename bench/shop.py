@@ -122,7 +122,7 @@ async def _load(args: argparse.Namespace) -> dict[str, Any]:
         "refused": dict(outcome.refused),
         "unanswered": outcome.unanswered,
         "retries": dict(outcome.retries),
-        "delay_ms": {"p50": spread.p50, "p99": spread.p99, "max": spread.max},
+        "delay_ms": {"p50": _ms(spread.p50), "p99": _ms(spread.p99), "max": _ms(spread.max)},
         **books,
     }
     if used is not None:
@@ -310,6 +310,10 @@ async def _kill(args: argparse.Namespace) -> None:
 def _kill_process(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def _ms(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _cpu(pid: int | None) -> float | None:

@@ -143,6 +143,7 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         self._replicas = replicas
         self._kept_ms = round(settings.order_kept_s * 1000)
+        self._answer_kept_ms = self._kept_ms + round(settings.pay_s * 1000)
         self._logged_at = float("-inf")
 
     async def buy(self, room: str, buyer: str, wanted: Mapping[str, Any]) -> Purchase:
@@ -163,7 +164,7 @@ class Ledger:
             (
                 *(order, buyer, wanted["id"], wanted["product"], wanted.get("sale", ""), wanted["quantity"]),
                 *(wanted["amount"], wanted["currency"], wanted.get("coupon", "")),
-                *(round(self.settings.pay_s * 1000), self._kept_ms, REFUSAL_KEPT_MS),
+                *(round(self.settings.pay_s * 1000), self._answer_kept_ms, REFUSAL_KEPT_MS),
             ),
         )
         if answer[0] == b"reused":

@@ -157,14 +157,11 @@ def test_the_stream_is_never_trimmed_before_every_group_has_acknowledged(tmp_pat
     asyncio.run(test())
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"url": "ftp://x", "secret": SECRET}, {"url": "http://x", "secret": "short"}, {"url": 1, "secret": SECRET}],
-)
-def test_a_webhook_needs_an_address_and_a_secret(tmp_path: Path, wrong: dict[str, Any]) -> None:
+def test_a_webhook_needs_an_address_and_a_secret(tmp_path: Path) -> None:
     async def test() -> None:
         async with selling(tmp_path) as (_, backend):
-            assert (await backend.put("webhook", wrong))["code"] == 1104
+            for url, secret in (("ftp://x", SECRET), ("http://x", "short"), (1, SECRET), ("http://x", None)):
+                assert (await backend.put("webhook", {"url": url, "secret": secret}))["code"] == 1104
             assert (await backend.get("webhook")) == {"url": None}
             assert (await backend.delete("webhook"))["type"] == "ack"
 

@@ -18,6 +18,7 @@ from tests.support.rooms import Client, Node, client, node
 
 PRODUCT: Mapping[str, Any] = {"title": "A thing", "amount": 1999, "currency": "CNY"}
 BUY: Mapping[str, Any] = {"product": "p", "amount": 1999, "currency": "CNY"}
+VALID_S = 86_400.0
 PATIENT = ShopSettings(buyer_rate=10_000, buyer_burst=10_000)
 """A rate that no test meets by accident."""
 
@@ -38,7 +39,7 @@ class Backend:
     async def ask(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> dict[str, Any]:
         assert self._http is not None
         url = f"{self.node.url}/rooms/{self.room}/shop{'/' if path else ''}{path}"
-        bearer = token or self.node.token(Role.BACKEND, sender="backend")
+        bearer = token or self.node.token(Role.BACKEND, sender="backend", valid_s=VALID_S)
         async with self._http.request(
             method, url, json=body, headers={"Authorization": f"Bearer {bearer}"}
         ) as response:
@@ -91,7 +92,7 @@ async def selling(data: Path, *, shop: ShopSettings = PATIENT, **given: Any) -> 
 @contextlib.asynccontextmanager
 async def buyer(node: Node, name: str, room: str = "r") -> AsyncIterator[Client]:
     """A viewer with a token, who may buy."""
-    async with client(node, room, token=node.token(Role.VIEWER, sender=name)) as found:
+    async with client(node, room, token=node.token(Role.VIEWER, sender=name, valid_s=VALID_S)) as found:
         yield found
 
 
