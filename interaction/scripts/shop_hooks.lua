@@ -2,9 +2,10 @@
 -- ones. Each belongs to the asker until its lease is over, and then to any node.
 -- KEYS  1 {room}:shop:stream  2 {room}:shop:hook
 -- ARGV  1 group  2 node  3 most entries  4 lease in ms
--- Answers {packed target or '', {entry id, times given, fields}, ...}
+-- Answers {target (name, value, ...), {entry id, times given, fields}, ...}; nothing where there is no target
 local target = redis.call('HGETALL', KEYS[2])
-if #target == 0 or redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+if #target == 0 then return {} end
+if redis.call('EXISTS', KEYS[1]) == 0 then return {target} end
 local known = false
 for _, row in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   for i = 1, #row, 2 do

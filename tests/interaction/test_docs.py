@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -13,9 +14,12 @@ from interaction import refusal
 from interaction.kinds import KINDS
 from interaction.refusal import Refusal
 from interaction.session import COMMANDS
+from interaction.shop_commands import BUYER_REQUESTS
+from interaction.shop_goods import GOODS, Buy
 from tests.support.rooms import client, node
 
 PAGE = Path(__file__).parents[2] / "docs" / "interaction.md"
+SHOP_PAGE = PAGE.with_name("shop.md")
 CHROMIUM = shutil.which("chromium")
 
 
@@ -29,6 +33,16 @@ def test_the_tables_name_every_kind_command_and_error() -> None:
         row = next(line for line in text.splitlines() if line.startswith(f"| `{kind.name}` |"))
         cells = [cell.strip() for cell in row.split("|")]
         assert (cells[2], cells[3], cells[6]) == (kind.lane.value, kind.role.name.lower(), f"{kind.max_bytes:,}")
+
+
+def test_the_shops_tables_name_every_request_field_and_event() -> None:
+    text = SHOP_PAGE.read_text()
+    assert not [name for name in BUYER_REQUESTS if f"| `{name}` |" not in text]
+    assert not [goods for goods in GOODS.values() if f"`PUT /{goods.plural}/ID`" not in text]
+    assert not [goods for goods in GOODS.values() if f"| `shop.{goods.name}` |" not in text]
+    for form in (Buy, *(goods.form for goods in GOODS.values())):
+        fields = [field.name for field in dataclasses.fields(form)]
+        assert not [name for name in fields if f"`{name}`" not in text and f"`{name}?`" not in text], form
 
 
 @pytest.mark.browser
