@@ -112,6 +112,11 @@ class WhepSession:
         return self.connected_at is not None and not self._is_closed
 
     @property
+    def id(self) -> str:
+        """For operators: the secret in its address is the viewer's alone."""
+        return f"whep-{self.number}"
+
+    @property
     def renditions(self) -> tuple[str, ...]:
         """What it is sent, picture first."""
         return tuple(lane.packager.track.rendition for lane in self._lanes)

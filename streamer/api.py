@@ -15,6 +15,7 @@ from media.hub import Hub
 from media.reasons import NOT_FOUND, STOPPED
 from media.stream import Stream
 from relay.flv_handler import FlvRelay
+from relay.whep_handler import WhepRelay
 from streamer.api_answers import StreamAnswer, StreamsAnswer, ViewerAnswer, ViewersAnswer
 from streamer.api_description import describe_api
 from streamer.api_operations import OPERATIONS, PREFIX, Operation, Query, Who
@@ -33,9 +34,10 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 class Api:
     """One method for each operation; each gets the request and its numbers, and gives an answer or None."""
 
-    def __init__(self, hub: Hub, flv: FlvRelay, views: ApiViews, access: OperatorAccess) -> None:
+    def __init__(self, hub: Hub, flv: FlvRelay, whep: WhepRelay, *, views: ApiViews, access: OperatorAccess) -> None:
         self._hub = hub
         self._flv = flv
+        self._whep = whep
         self._views = views
         self._access = access
         self._description = describe_api()
@@ -76,11 +78,18 @@ class Api:
 
     def close_viewer(self, request: web.Request) -> None:
         name = request.match_info["id"]
-        found = next((entry for entry in self._flv.viewers() if entry[2].id == name), None)
-        if found is None:
-            raise _no_viewer(request)
-        _log.info("an operator closes viewer %s", name, extra={"room": found[0], "peer": request.remote})
-        found[2].finish(STOPPED)
+        for room, _, viewer in self._flv.viewers():
+            if viewer.id == name:
+                _log.info("an operator closes viewer %s", name, extra={"room": room, "peer": request.remote})
+                viewer.finish(STOPPED)
+                return
+        for session in self._whep.sessions():
+            if session.id == name:
+                room = session.stream.key
+                _log.info("an operator closes viewer %s", name, extra={"room": room, "peer": request.remote})
+                session.end(STOPPED)
+                return
+        raise _no_viewer(request)
 
     def _stream(self, request: web.Request) -> Stream:
         room = request.match_info["room"]

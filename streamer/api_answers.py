@@ -141,7 +141,7 @@ class ViewerAnswer:
     id: str
     room: str
     rendition: str
-    transport: Literal["http-flv", "ws-flv"]
+    transport: Literal["http-flv", "ws-flv", "whep"]
     peer: str
     joined: Timestamp
     bytes: int

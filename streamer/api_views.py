@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -14,6 +15,8 @@ from media.track import SOURCE, Track
 from relay.batch import Framing
 from relay.flv_handler import FlvRelay
 from relay.flv_viewer import FlvViewer
+from relay.whep_handler import WhepRelay
+from relay.whep_session import WhepSession
 from streamer.api_answers import (
     CountersAnswer,
     PublisherAnswer,
@@ -41,16 +44,19 @@ __all__ = ["ApiViews"]
 class ApiViews:
     """Looks at the floors below, and changes nothing."""
 
-    def __init__(self, hub: Hub, flv: FlvRelay, health: HealthBoard, recordings: Recordings, clock: Clock) -> None:
+    def __init__(
+        self, hub: Hub, flv: FlvRelay, whep: WhepRelay, *, health: HealthBoard, recordings: Recordings, clock: Clock
+    ) -> None:
         self._hub = hub
         self._flv = flv
+        self._whep = whep
         self._health = health
         self._recordings = recordings
         self._clock = clock
 
     def streams(self) -> StreamsAnswer:
         """All of them, by room."""
-        viewers = Counter(room for room, _, _ in self._flv.viewers())
+        viewers = self.viewer_counts()
         streams = sorted(self._hub.streams, key=lambda stream: stream.key)
         blocked = {room: round(left, 1) for room, left in self._hub.blocked.items()}
         return StreamsAnswer(tuple(self._entry(stream, viewers[stream.key]) for stream in streams), blocked)
@@ -70,7 +76,7 @@ class ApiViews:
                 _track(track, stream, health) for track in (*stream.renditions.values(), *stream.audio.values())
             ),
             publisher=self._publisher(stream),
-            viewers=sum(room == stream.key for room, _, _ in self._flv.viewers()),
+            viewers=self.viewer_counts()[stream.key],
             buffered_bytes=stream.buffered_bytes,
             counters=self._counters(stream),
             wall=self._wall(stream),
@@ -79,15 +85,41 @@ class ApiViews:
             health=health,
         )
 
+    def viewer_counts(self) -> Counter[str]:
+        """Viewers by room, on every transport."""
+        counts = Counter(room for room, _, _ in self._flv.viewers())
+        counts.update(session.stream.key for session in self._whep.sessions())
+        return counts
+
     def viewers(self, room: str | None, limit: int) -> ViewersAnswer:
         """Everybody, or those of one room."""
-        found = [entry for entry in self._flv.viewers() if room is None or entry[0] == room]
-        found.sort(key=lambda entry: entry[2].joined_at)
-        return ViewersAnswer(len(found), tuple(self._viewer(*entry) for entry in found[:limit]))
+        found = [viewer for viewer in self._all_viewers() if room is None or viewer.room == room]
+        found.sort(key=lambda viewer: viewer.joined)
+        return ViewersAnswer(len(found), tuple(found[:limit]))
 
     def viewer(self, name: str) -> ViewerAnswer | None:
         """The viewer of this id."""
-        return next((self._viewer(*entry) for entry in self._flv.viewers() if entry[2].id == name), None)
+        return next((viewer for viewer in self._all_viewers() if viewer.id == name), None)
+
+    def _all_viewers(self) -> Iterator[ViewerAnswer]:
+        for entry in self._flv.viewers():
+            yield self._viewer(*entry)
+        for session in self._whep.sessions():
+            yield self._whep_viewer(session)
+
+    def _whep_viewer(self, session: WhepSession) -> ViewerAnswer:
+        totals = session.totals()
+        return ViewerAnswer(
+            id=session.id,
+            room=session.stream.key,
+            rendition=session.renditions[0],
+            transport="whep",
+            peer=session.client,
+            joined=self._since(session.created_at),
+            bytes=totals.octets,
+            queued_bytes=0,  # its backlog is its place in the packets that all viewers share
+            skips=totals.skips,
+        )
 
     def _entry(self, stream: Stream, viewers: int) -> StreamEntry:
         health = self._health.report(stream)

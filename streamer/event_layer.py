@@ -90,6 +90,13 @@ def event_samples(layer: InteractionLayer) -> Iterator[Sample]:
     yield Sample("streamer_store_calls_total", "counter", "Calls of the event store", store.calls)
     yield Sample("streamer_store_failures_total", "counter", "Calls that the store did not answer", store.failures)
     yield Sample("streamer_store_ready", "gauge", "1 while rooms can be opened", layer.ready.is_set())
+    for what, count in sorted(layer.shop.ledger.counts.items()):
+        yield Sample("streamer_shop_steps_total", "counter", "Purchases and what became of them", count, {"what": what})
+    yield Sample(
+        "streamer_shop_lost_rooms", "gauge", "Rooms whose sales are closed by a loss", len(layer.shop.ledger.lost)
+    )
+    for what, count in sorted(layer.webhooks.counts.items()):
+        yield Sample("streamer_webhooks_total", "counter", "Webhooks by outcome", count, {"what": what})
     if layer.server is not None:
         yield Sample(
             "streamer_valkey_restarts_total", "counter", "Restarts of the embedded Valkey", layer.server.restarts

@@ -270,8 +270,9 @@ class Node:
 
     def _routes(self) -> Iterable[web.AbstractRouteDef]:
         """The routes of the floors below."""
-        views = ApiViews(self.hub, self.flv, self.health, self.recordings, self.clock)
-        api = Api(self.hub, self.flv, views, self.operators)
+        whep = self.webrtc.whep
+        views = ApiViews(self.hub, self.flv, whep, health=self.health, recordings=self.recordings, clock=self.clock)
+        api = Api(self.hub, self.flv, whep, views=views, access=self.operators)
         return (
             web.get("/live/{room}.flv", self.flv.handle),
             *self.webrtc.routes(),

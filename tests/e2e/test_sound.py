@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from itertools import pairwise
@@ -15,9 +16,9 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from tests.support.encoders import DemoProcess, start_ffmpeg
 from tests.support.eventually import eventually
 from tests.support.flv_viewer import RawViewer, steps_ms
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, streamer
 from tests.support.playback import watch
-from tests.support.whep_node import post
+from tests.support.whep_node import ask, post
 
 pytestmark = pytest.mark.e2e
 LIP_SYNC_MS = 40
@@ -77,6 +78,19 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+async def is_listed_and_can_be_closed(node: RunningNode) -> None:
+    key = streamer("key", "--operator", "--data", node.folder).splitlines()[2].strip()
+    headers = {"Authorization": f"Bearer {key}"}
+    _, _, body = await ask("GET", node.url("/api/v1/streams/heard/viewers"), headers=headers)
+    (viewer,) = json.loads(body)["viewers"]
+    assert (viewer["transport"], viewer["room"]) == ("whep", "heard")
+    assert viewer["bytes"] > 10_000
+    status, _, _ = await ask("DELETE", node.url(f"/api/v1/viewers/{viewer['id']}"), headers=headers)
+    assert status == 204
+    _, _, body = await ask("GET", node.url("/api/v1/streams/heard/viewers"), headers=headers)
+    assert json.loads(body)["total"] == 0
+
+
 async def test_a_webrtc_viewer_hears_an_rtmp_host(
     node: RunningNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +116,7 @@ async def test_a_webrtc_viewer_hears_an_rtmp_host(
                         onsets.append(samples / 48_000)
                     quiet = not len(loud)
                     samples += frame.samples
+            await is_listed_and_can_be_closed(node)
         finally:
             await viewer.close()
     assert len(onsets) >= 3
