@@ -96,6 +96,7 @@ class WhipIngest:
         self._clock = clock
         self._past = WhipCounters()
         self._sessions: dict[str, _Session] = {}
+        self._somebody = asyncio.Event()
         self._ended: OrderedDict[str, tuple[str, Reason]] = OrderedDict()
         self._numbers = itertools.count(1)
         self._is_closing = False
@@ -115,6 +116,7 @@ class WhipIngest:
     async def run(self) -> None:
         """Keep feedback and timers going."""
         while True:
+            await self._somebody.wait()  # a node without sessions need not wake up
             await asyncio.sleep(TICK_INTERVAL)
             now = self._clock.now()
             for session in self.sessions():
@@ -222,6 +224,7 @@ class WhipIngest:
         session.bind(self._endpoint.open(session, local=local, remote=remote, client=session.client))
         sections = tuple((section.kind, section.mid) for section in offer.sections if section.mid in accepted)
         self._sessions[session.secret] = _Session(session, remote.ice.ufrag, sections)
+        self._somebody.set()
         self.accepted += 1
         headers = {
             "Location": str(request.url.origin().with_path(f"/whip/{room}/{session.secret}")),
@@ -268,6 +271,8 @@ class WhipIngest:
 
     def _forget(self, session: WhipSession, reason: Reason) -> None:
         if self._sessions.pop(session.secret, None) is not None:
+            if not self._sessions:
+                self._somebody.clear()
             self._past.add(session.counters())
             self.closed[reason.name] += 1
             self._ended[session.secret] = (session.room, reason)

@@ -83,6 +83,7 @@ class WhepRelay:
         self._ids = SourceIds(*_distinct_ssrcs(3))
         self._packagers: dict[tuple[str, str], RtpPackager] = {}
         self._sessions: dict[str, _Session] = {}
+        self._somebody = asyncio.Event()
         self._numbers = itertools.count(1)
         self._asking = 0
         self._is_closing = False
@@ -112,6 +113,7 @@ class WhepRelay:
     async def run(self) -> None:
         """Keep the reports going."""
         for turn in itertools.cycle(range(TICKS)):
+            await self._somebody.wait()  # a node without sessions need not wake up
             await asyncio.sleep(TICK_INTERVAL)
             now = self._now()
             for session in self.sessions():
@@ -244,6 +246,7 @@ class WhepRelay:
             raise
         sections = tuple((section.kind, section.mid) for section in offer.sections if section.mid in accepted)
         self._sessions[session.secret] = _Session(session, stream.key, remote.ice.ufrag, sections)
+        self._somebody.set()
         self.joins += 1
         return self._created(request, session, answer)
 
@@ -310,6 +313,8 @@ class WhepRelay:
 
     def _forget(self, session: WhepSession, reason: Reason) -> None:
         if self._sessions.pop(session.secret, None) is not None:
+            if not self._sessions:
+                self._somebody.clear()
             self._past.add(session.counters)
             self.closed[reason.name] += 1
         self._note_empty()
