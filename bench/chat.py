@@ -12,6 +12,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +24,10 @@ from bench.chat_client import STAMP, ChatClient, Tally, connect
 
 __all__ = ["add_parser", "main", "run"]
 
+RESTART_S = 60.0
+"""For a server to go away, and for viewers to be back."""
+RETRY_S = 0.25
+"""Between two tries of a viewer whose server is not back yet."""
 CONNECTS_AT_ONCE = 100
 """Fewer than any listen backlog."""
 SETTLE_S = 2.0
@@ -44,6 +49,7 @@ class Load:
     size: int
     seconds: float
     storm: bool
+    restart: bool
     commerce: float
     token: str | None
     pid: int | None
@@ -112,6 +118,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", help="the senders' token, if the server wants one")
     parser.add_argument("--pid", type=int, help="the server's process, if it runs here: for its CPU and memory")
     parser.add_argument("--storm", action="store_true", help="at the end all viewers drop and come back at once")
+    parser.add_argument(
+        "--restart", action="store_true", help="the same, but wait for whoever restarts the server to drop them"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -129,7 +138,8 @@ def _share(args: argparse.Namespace, rooms: tuple[str, ...], worker: int) -> Loa
         rate=args.rate / args.workers,
         size=max(40, min(args.size, 200)),
         seconds=args.seconds,
-        storm=args.storm,
+        storm=args.storm or args.restart,
+        restart=args.restart,
         commerce=args.commerce / workers,
         token=args.token,
         pid=args.pid if worker == 0 else None,
@@ -220,21 +230,27 @@ async def _notify(load: Load, senders: list[ChatClient]) -> int:
 
 async def _storm(load: Load, tally: Tally, clients: list[ChatClient]) -> float:
     """Everybody goes at once and comes back with what they have seen. How long until the last has its hello."""
-    known = [(client.log, client.seq) for client in clients]
-    for client in clients:
-        client.abort()
+    if load.restart:
+        print("restart the server now", file=sys.stderr, flush=True)
+        await asyncio.wait([client.lost for client in clients], timeout=RESTART_S, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        for client in clients:
+            client.abort()
     gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
     begun = time.monotonic()
 
     async def back(number: int) -> ChatClient | None:
-        log, seq = known[number]
-        async with gate:
-            try:
-                room = load.rooms[number % len(load.rooms)]
-                return await connect(tally, load.url, room, since={"log": log, "seq": seq})
-            except OSError as exc:
-                tally.drops[f"not back: {type(exc).__name__}"] += 1
-                return None
+        await asyncio.wait([clients[number].lost], timeout=RESTART_S)
+        since = {"log": clients[number].log, "seq": clients[number].seq}
+        while True:
+            async with gate:
+                try:
+                    return await connect(tally, load.url, load.rooms[number % len(load.rooms)], since=since)
+                except OSError as exc:
+                    if not load.restart or time.monotonic() - begun > RESTART_S:
+                        tally.drops[f"not back: {type(exc).__name__}"] += 1
+                        return None
+            await asyncio.sleep(RETRY_S)
 
     returned = await asyncio.gather(*(back(number) for number in range(len(clients))))
     took = time.monotonic() - begun
