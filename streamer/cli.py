@@ -56,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="streamer", description="A live streaming server: RTMP in, HTTP-FLV out.")
+    parser = argparse.ArgumentParser(
+        prog="streamer",
+        description="A live-commerce streaming server: RTMP and WHIP in, WHEP, HTTP-FLV and WS-FLV out, rooms and a shop.",
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, run, about in (
         ("serve", _serve, "run the node"),
