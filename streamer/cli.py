@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="streamer",
-        description="A live-commerce streaming server: RTMP and WHIP in, WHEP, HTTP-FLV and WS-FLV out, rooms and a shop.",
+        description="A live-commerce streaming server: RTMP and WHIP in, WebRTC and FLV out, rooms and a shop.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, run, about in (
