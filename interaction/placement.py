@@ -1,4 +1,4 @@
-"""Where an event's `t` comes from (TIMELINE.md, events)."""
+"""Where an event's `t` comes from (docs/timeline.md)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from media.reasons import SHUTDOWN, Reason
 __all__ = ["Pending", "Room", "cursor_of", "position_of"]
 
 ANCHOR_S = 10.0
-"""How often everybody is told where RTP time and media time meet (TIMELINE.md)."""
+"""How often everybody is told where RTP time and media time meet (docs/timeline.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a newcomer is told, so that nobody sees the next product early (TIMELINE.md, late joiners)."""
+"""What a newcomer is told, so that nobody sees the next product early (docs/interaction.md)."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def remote_timeline(
 
 
 def anchor(timeline: RoomTimeline | None) -> dict[str, Any] | None:
-    """Where RTP time and media time meet (TIMELINE.md): RTP time = (origin + t) mod 2^32, origin from the epoch."""
+    """Where RTP time and media time meet (docs/timeline.md): RTP time = (origin + t) mod 2^32, origin from the epoch."""
     if timeline is None:
         return None
     origin = int.from_bytes(hashlib.sha256(timeline.epoch.encode()).digest()[:4], "big")
