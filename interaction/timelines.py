@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from media.event import Event
+from media.rtp import rtp_origin
 from media.ticks import TICKS_PER_MS, Ticks
 
 __all__ = ["Clock", "HostDelay", "RemoteTimeline", "RoomTimeline", "Timelines", "anchor", "remote_timeline"]
@@ -89,9 +89,9 @@ def remote_timeline(
 
 
 def anchor(timeline: RoomTimeline | None) -> dict[str, Any] | None:
-    """Where RTP time and media time meet (docs/timeline.md): RTP time = (origin + t) mod 2^32, origin from the epoch."""
+    """Where RTP time and media time meet (docs/timeline.md)."""
     if timeline is None:
         return None
-    origin = int.from_bytes(hashlib.sha256(timeline.epoch.encode()).digest()[:4], "big")
+    origin = rtp_origin(timeline.epoch)
     t = timeline.live_edge()
     return {"epoch": timeline.epoch, "rtp": (origin + t) & 0xFFFFFFFF, "t": t}
