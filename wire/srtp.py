@@ -177,7 +177,7 @@ class GcmReceiver:
         if window is not None:
             window.check(index)
         header = packet[:_RTCP_HEADER_SIZE]
-        nonce = _nonce(ssrc, index, self._rtcp_salt)
+        nonce = ((ssrc << 48 | index) ^ self._rtcp_salt).to_bytes(12, "big")  # RFC 7714, 9.1
         clear = _decrypt(self._rtcp_aead, nonce, packet[_RTCP_HEADER_SIZE:-4], header + trailer)
         if window is None:
             window = _ReplayWindow(index)
