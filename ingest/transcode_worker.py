@@ -94,7 +94,7 @@ class AudioLane:
 
 
 class _Outbox:
-    """What is said, written in one piece after each message that was heard: every system call counts here."""
+    """What is said, written in one piece after what was heard at once: here every system call and wake-up counts."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -136,7 +136,7 @@ def _serve(connection: socket.socket, sound: AudioLane, outbox: _Outbox) -> None
         reader.receive_data(data)
         for message in reader.messages():
             sound.handle(message)
-            outbox.flush()
+        outbox.flush()
 
 
 def _die_with(parent: int) -> None:

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 MAX_UNIT = 1024 * 1024
 """Bytes of one unit of sound: a second of eight channels of PCM is less."""
+MAX_HELD = 0.04
+"""Seconds that a unit waits for another one to share the worker's wake-up: enough for two that follow each other."""
 WATCH_INTERVAL = 0.1
 """Seconds between looks at a worker that owes answers."""
 HANG_LOOKS = 5
@@ -107,6 +109,7 @@ class Transcoder:
         self._queue = SourceQueue(owner.counters.drops)
         self._worker: _Worker | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._holding: asyncio.TimerHandle | None = None
         self._failures = 0
 
     def __repr__(self) -> str:
@@ -163,7 +166,7 @@ class Transcoder:
             self._adopt(unit.track)
         self._counters.units_in += 1
         self._queue.put(unit)
-        self._pump()
+        self._offer()
 
     def on_event(self, event: Event) -> None:
         """Events are not sound."""
@@ -252,6 +255,9 @@ class Transcoder:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
         self._failures = 0
         self._queue.clear()
         self._source = None
@@ -260,8 +266,18 @@ class Transcoder:
             self._is_attached = False
             self._stream.detach(self)
 
+    def _offer(self) -> None:
+        """Give the worker what is worth waking it for, now or a little later."""
+        if self._queue.is_due:
+            self._pump()
+        elif self._queue.waiting and self._holding is None and self._worker is not None:
+            self._holding = asyncio.get_running_loop().call_later(MAX_HELD, self._pump)
+
     def _pump(self) -> None:
         """Give the worker as much as it may have on its way."""
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
         worker = self._worker
         if worker is None:
             return
@@ -295,7 +311,7 @@ class Transcoder:
                     self._counters.drops["undecodable"] += 1
                     logger.debug("unit %d: %s", message.seq, message.problem, extra={"room": self._stream.key})
                 self._queue.done(message.seq)
-                self._pump()
+                self._offer()
             case Note():
                 logger.log(message.level, "worker: %s", message.text, extra={"room": self._stream.key})
 

@@ -57,6 +57,7 @@ class WorkerProcess:
         self._reader = MessageReader()
         self._unsent = bytearray()
         self._is_killed = False
+        self._is_blocked = False
         self._socket, there = socket.socketpair()
         try:
             self._process = _start(command, there)
@@ -87,31 +88,39 @@ class WorkerProcess:
         return 0.0
 
     def send(self, message: Message) -> None:
-        """Soon. Nothing happens when it has ended."""
+        """Soon, in one piece with whatever else is sent now. Nothing happens when it has ended."""
         if self._is_killed:
             return
         if not self._unsent:
-            self._loop.add_writer(self._socket, self._write)
+            self._loop.call_soon(self._write)
         self._unsent += encode_message(message)
 
     def kill(self) -> None:
         """At once, also when it is stopped. `on_exit` follows when it is gone."""
         if not self._is_killed:
             self._is_killed = True
-            self._loop.remove_writer(self._socket)
+            self._watch_for_room(False)
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _write(self) -> None:
-        try:
-            sent = self._socket.send(self._unsent)
-        except BlockingIOError:
+        if self._is_killed:
             return
+        try:
+            del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            pass  # its buffer is full
         except OSError:  # it is going: the pidfd tells
             self.kill()
             return
-        del self._unsent[:sent]
-        if not self._unsent:
+        self._watch_for_room(bool(self._unsent))
+
+    def _watch_for_room(self, wanted: bool) -> None:
+        """Nearly always all of it is taken at once, so the loop seldom has to be asked."""
+        if wanted and not self._is_blocked:
+            self._loop.add_writer(self._socket, self._write)
+        elif self._is_blocked and not wanted:
             self._loop.remove_writer(self._socket)
+        self._is_blocked = wanted
 
     def _read(self) -> bool:
         """False when there is nothing more to come."""
@@ -141,9 +150,8 @@ class WorkerProcess:
     def _reap(self) -> None:
         """What it said before it ended still counts, so that is read first."""
         self._loop.remove_reader(self._pidfd)
-        was_killed, self._is_killed = self._is_killed, True
-        if not was_killed:
-            self._loop.remove_writer(self._socket)
+        self._is_killed = True
+        self._watch_for_room(False)
         while self._read():
             pass
         self._loop.remove_reader(self._socket)
