@@ -29,6 +29,7 @@ _DECODERS = {
 MIN_RATE, MAX_RATE = 4_000, 192_000
 """Sample rates in Hz that a decoder may come out with: damaged units have claimed others."""
 _SAMPLE_TIME = Fraction(1, SAMPLE_RATE)
+_TICK_TIME = Fraction(1, TICKS_PER_SECOND)
 
 
 class Undecodable(Exception):
@@ -54,6 +55,7 @@ class AudioDecoder:
         if not packet.size:
             # to the decoder an empty packet means the end
             raise Undecodable("empty unit")
+        packet.pts, packet.time_base = unit.pts, _TICK_TIME
         try:
             frames = self._context.decode(packet)
         except av.FFmpegError as exc:
