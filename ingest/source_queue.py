@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from media.ticks import TICKS_PER_SECOND
@@ -27,7 +28,7 @@ MAX_STEP = 30 * 90
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A unit and its number in this queue."""
+    """A unit and its number, which no other unit of the stream has."""
 
     seq: int
     unit: AccessUnit
@@ -36,11 +37,11 @@ class Pending:
 class SourceQueue:
     """Source units in order: those that are done but recent, those on their way, and those that wait."""
 
-    def __init__(self, drops: Counter[str]) -> None:
+    def __init__(self, drops: Counter[str], next_number: Callable[[], int]) -> None:
         self._drops = drops
+        self._next_number = next_number
         self._recent: deque[Pending] = deque()
         self._units: deque[Pending] = deque()
-        self._seq = 0
         self._limit: int | None = None
         self._crashes: Counter[int] = Counter()
         self._last_dts: int | None = None
@@ -78,8 +79,7 @@ class SourceQueue:
         self.on_the_way = 0
 
     def put(self, unit: AccessUnit) -> None:
-        self._seq += 1
-        self._units.append(Pending(self._seq, unit))
+        self._units.append(Pending(self._next_number(), unit))
         self._is_sparse = self._last_dts is not None and unit.dts - self._last_dts > MAX_STEP
         self._last_dts = unit.dts
         while self._limit is not None and self.span > self._limit:
@@ -92,6 +92,10 @@ class SourceQueue:
             return None
         self.on_the_way += 1
         return self._units[self.on_the_way - 1]
+
+    def has_sent(self, seq: int) -> bool:
+        """Is this unit on its way?"""
+        return any(self._units[index].seq == seq for index in range(self.on_the_way))
 
     def done(self, seq: int) -> None:
         """The worker is through with this unit, and so with all before it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 from ingest.source_queue import MAX_ON_THE_WAY, SourceQueue
@@ -11,7 +12,7 @@ FRAME = 1920
 
 
 def queue_of(count: int, *, step: int = FRAME) -> SourceQueue:
-    queue = SourceQueue(Counter())
+    queue = SourceQueue(Counter(), itertools.count(1).__next__)
     for index in range(count):
         queue.put(sound(index * step))
     return queue
@@ -52,7 +53,7 @@ def test_only_so_many_are_on_the_way() -> None:
 def test_of_two_that_went_together_the_poisonous_one_is_found_with_the_second_crash() -> None:
     for poison in (1, 2, 3):
         drops: Counter[str] = Counter()
-        queue = SourceQueue(drops)
+        queue = SourceQueue(drops, itertools.count(1).__next__)
         for index in range(4):
             queue.put(sound(index * FRAME))
         assert sent(queue) == [1, 2, 3, 4]

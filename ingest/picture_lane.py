@@ -1,0 +1,66 @@
+"""The worker's pictures: what the node asks goes to the graph, and what the graph's threads make goes to the node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ingest.transcode_messages import (
+    ForceKeyframe,
+    LiveFrom,
+    Message,
+    SourceTrack,
+    SourceUnit,
+    StartRung,
+    StopRung,
+)
+from ingest.video_graph import VideoGraph
+
+__all__ = ["REPORT_INTERVAL", "PictureLane"]
+
+REPORT_INTERVAL = 1.0
+"""Seconds between reports, while pictures come."""
+
+
+class PictureLane:
+    """`handle` never waits: the graph has threads of its own, and they call `say`.
+
+    The graph begins with the first message about pictures. A worker that only makes sound has none.
+    """
+
+    def __init__(self, say: Callable[[Message], None]) -> None:
+        self._say = say
+        self._graph: VideoGraph | None = None
+        self._reported_at = float("-inf")
+
+    def handle(self, message: Message) -> None:
+        graph = self._graph = self._graph or VideoGraph(self._say)
+        match message:
+            case SourceUnit():
+                graph.feed(message)
+                self._report(graph)
+            case SourceTrack():
+                graph.source(message)
+            case StartRung():
+                graph.start(message)
+            case StopRung():
+                graph.stop(message.output)
+            case ForceKeyframe():
+                graph.force_keyframe()
+            case LiveFrom():
+                graph.live_from(message.pts, message.delay)
+
+    def close(self) -> None:
+        """End all threads."""
+        if self._graph is not None:
+            self._graph.close()
+
+    def _report(self, graph: VideoGraph) -> None:
+        now = time.monotonic()
+        if now - self._reported_at < REPORT_INTERVAL:
+            return
+        self._reported_at = now
+        source, rungs = graph.report()
+        self._say(source)
+        for report in rungs:
+            self._say(report)
