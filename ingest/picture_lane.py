@@ -18,6 +18,7 @@ from ingest.video_graph import VideoGraph
 
 __all__ = ["REPORT_INTERVAL", "PictureLane"]
 
+Say = Callable[[Message], None]
 REPORT_INTERVAL = 1.0
 """Seconds between reports, while pictures come."""
 
@@ -28,13 +29,14 @@ class PictureLane:
     The graph begins with the first message about pictures. A worker that only makes sound has none.
     """
 
-    def __init__(self, say: Callable[[Message], None]) -> None:
+    def __init__(self, say: Say, new_graph: Callable[[Say], VideoGraph] = VideoGraph) -> None:
         self._say = say
+        self._new_graph = new_graph
         self._graph: VideoGraph | None = None
         self._reported_at = float("-inf")
 
     def handle(self, message: Message) -> None:
-        graph = self._graph = self._graph or VideoGraph(self._say)
+        graph = self._graph = self._graph or self._new_graph(self._say)
         match message:
             case SourceUnit():
                 graph.feed(message)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from ingest.made_rung import MadeRung, RungCounters
 from ingest.overload import Overload, Remedy, RungLoad
 from ingest.picture_queue import PictureQueue
 from ingest.picture_size import rungs_for
+from ingest.rung_faults import RungFaults, is_same_picture
 from ingest.rung_forecast import forecast
 from ingest.source_queue import Pending
 from ingest.transcode_limits import TranscodeCounters, TranscodeLimits
@@ -60,12 +59,6 @@ CAUGHT_UP = 100 * 90
 MAX_FILL = 1_500 * 90
 """Ticks of pictures that were missed with a worker and are made up for: players stall at a hole in the times, and no
 longer than this is a worker ever away. After more than that only the newest counts."""
-MAX_FAILURES, FAILURE_WINDOW = 2, 30.0
-"""An encoder that fails so often within these seconds is not tried again for a while."""
-MAX_DEATHS = 4
-"""Workers in a row, within FAILURE_WINDOW seconds each, after which pictures are given up: sound shares the worker."""
-REFUSED_FOR = 60.0
-"""Seconds until what failed is tried again."""
 KEYFRAME_INTERVAL = 0.5
 """Seconds between keyframes that are asked of a rung whose units do not fit: they take that long to come."""
 
@@ -83,15 +76,6 @@ class PictureOwner(Protocol):
     def rungs_made(self) -> int: ...
 
     def watch_load(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why no rung of `source` is made, and until when."""
-
-    source: Track | None
-    problem: str
-    until: float
 
 
 class PictureMaker:
@@ -120,13 +104,8 @@ class PictureMaker:
         self._live_from: int | None = None
         self._fill_from: int | None = None
         self._delay = 0
-        self._refusal: _Refusal | None = None
-        self._barred: dict[str, float] = {}
-        self._failed_at: dict[str, deque[float]] = {}
-        self._deaths: deque[float] = deque(maxlen=MAX_DEATHS)
+        self._faults = RungFaults()
         self._group: int | None = None
-        self._died_in: int | None = None
-        self._poisoned: int | None = None
         self._asked_at = float("-inf")
         self.source_report: SourceReport | None = None
         self.answers = 0
@@ -157,7 +136,7 @@ class PictureMaker:
     def problem(self) -> str:
         """Why no rung can be made of this source, else ''."""
         source = self._stream.source_video
-        return self._refusal.problem if self._refusal and source and self._is_refused(source) else ""
+        return self._faults.problem(source, self._loop.time()) if source is not None else ""
 
     def update(self) -> None:
         """Readers came or went, or the source has another configuration."""
@@ -225,11 +204,9 @@ class PictureMaker:
         if unit.size > MAX_UNIT or len(unit.parts) > MAX_PARTS or not unit.parts:
             self._counters.drops["too large" if unit.parts else "empty"] += 1
             return False
-        if self._poisoned is not None:
-            if not unit.keyframe or unit.dts <= self._poisoned:
-                self._counters.drops["poison"] += 1
-                return False
-            self._poisoned = None
+        if self._faults.is_poisonous(unit):
+            self._counters.drops["poison"] += 1
+            return False
         return True
 
     # Demand
@@ -237,21 +214,15 @@ class PictureMaker:
     def _offered(self) -> tuple[Rung, ...]:
         """The rungs of the ladder that fit this source."""
         source = self._stream.source_video
-        if source is None or not isinstance(source.config, H264Config | H265Config) or self._is_refused(source):
+        if source is None or not isinstance(source.config, H264Config | H265Config) or self.problem:
             return ()
         return rungs_for(self._owner.rungs_of(self._stream.key), source.config.width, source.config.height)
-
-    def _is_refused(self, source: Track) -> bool:
-        refusal = self._refusal
-        if refusal is None or self._loop.time() >= refusal.until or refusal.source is None:
-            return False
-        return _is_same(refusal.source, source)
 
     def _may_start(self, rung: Rung) -> bool:
         """Is there room for one more encoder, as far as anybody knows?"""
         now, room = self._loop.time(), self._stream.key
         overload = self._owner.overload
-        if not self._line.has_room() or self._barred.get(rung.name, now) > now:
+        if not self._line.has_room() or self._faults.is_barred(rung.name, now):
             return False
         if self._owner.rungs_made >= self._owner.limits.max_rungs:
             return False
@@ -312,7 +283,6 @@ class PictureMaker:
         self._queue.clear()
         self._sent = None
         self.source_report = None
-        self._deaths.clear()
         if self._is_attached:
             self._is_attached = False
             self._stream.detach(self)
@@ -332,19 +302,10 @@ class PictureMaker:
         self._join(fill_from=max(ends) + 1 if ends else None)
 
     def blame(self) -> None:
-        """A worker that had begun to work has died: twice in one group of pictures, and the group is left out."""
-        if not self._rungs:
-            return
-        now = self._loop.time()
-        if self._deaths and now - self._deaths[-1] > FAILURE_WINDOW:
-            self._deaths.clear()
-        self._deaths.append(now)
-        if self._group is not None and self._group == self._died_in:
-            self._poisoned = self._group
-        self._died_in = self._group
-        if len(self._deaths) == MAX_DEATHS:
-            self._deaths.clear()
-            self._refuse_source(f"{MAX_DEATHS} workers in a row have died of it", REFUSED_FOR)
+        """A worker that had begun to work has died."""
+        source = self._stream.source_video
+        if self._rungs and source is not None and self._faults.died(source, self._group, self._loop.time()):
+            self._give_up()
 
     def _start(self, made: MadeRung) -> None:
         self._counters.rung_starts += 1
@@ -377,7 +338,7 @@ class PictureMaker:
     def _send(self, pending: Pending) -> None:
         """A unit, after its track where that is new, and after where to begin in earnest."""
         unit = pending.unit
-        if self._sent is None or not _is_same(unit.track, self._sent):
+        if self._sent is None or not is_same_picture(unit.track, self._sent):
             self._sent_number = self._line.next_number()
             self._line.send(SourceTrack(self._sent_number, unit.track.codec, _record(unit.track), 0, 0))
         self._sent = unit.track
@@ -425,8 +386,9 @@ class PictureMaker:
                 self._stream.request_keyframe(SOURCE)
             case RungFailed():
                 self._failed(message)
-            case SourceRefused():
-                self._refuse_source(message.problem, float("inf"))
+            case SourceRefused() if self._sent is not None:
+                self._faults.refuse(self._sent, message.problem)
+                self._give_up()
 
     def _answered(self, done: Done) -> None:
         self.answers += 1
@@ -485,18 +447,14 @@ class PictureMaker:
         self._counters.rung_failures += 1
         made.counters.failures += 1
         logger.warning("rung %s failed: %s", made.name, message.problem, extra={"room": self._stream.key})
-        failed_at = self._failed_at.setdefault(made.name, deque(maxlen=MAX_FAILURES))
-        failed_at.append(now)
-        if len(failed_at) == MAX_FAILURES and now - failed_at[0] < FAILURE_WINDOW:
-            self._barred[made.name] = now + REFUSED_FOR
+        if self._faults.failed(made.name, now):
             self._withdraw(made.name)
         else:
             self._start(made)
 
-    def _refuse_source(self, problem: str, seconds: float) -> None:
-        """No rungs of this source."""
-        logger.warning("no rungs: %s", problem, extra={"room": self._stream.key})
-        self._refusal = _Refusal(self._stream.source_video, problem, self._loop.time() + seconds)
+    def _give_up(self) -> None:
+        """No rung of this source."""
+        logger.warning("no rungs: %s", self.problem, extra={"room": self._stream.key})
         for name in tuple(self._rungs):
             self._withdraw(name)
 
@@ -535,11 +493,6 @@ class PictureMaker:
         self._counters.rungs_lowered += made.is_lowered
         logger.warning("rung %s at %s", name, remedy.value, extra={"room": self._stream.key})
         self._start(made)
-
-
-def _is_same(one: Track, other: Track) -> bool:
-    """Would a decoder notice a difference?"""
-    return one is other or (one.codec is other.codec and one.config == other.config)
 
 
 def _record(track: Track) -> bytes:

@@ -43,6 +43,7 @@ from ingest.transcode_messages import (
     StopRung,
     encode_message,
 )
+from ingest.video_graph import VideoGraph
 from media.track import Codec
 
 __all__ = ["AudioLane", "Lanes", "main"]
@@ -114,9 +115,9 @@ class AudioLane:
 class Lanes:
     """Sound on the thread that calls `handle`, pictures on others: `send` is for the first, `say` for the others."""
 
-    def __init__(self, send: Send, say: Send) -> None:
+    def __init__(self, send: Send, say: Send, new_graph: Callable[[Send], VideoGraph] = VideoGraph) -> None:
         self.sound = AudioLane(send)
-        self.pictures = PictureLane(say)
+        self.pictures = PictureLane(say, new_graph)
         self._picture_track: int | None = None
 
     def handle(self, message: Message) -> None:
