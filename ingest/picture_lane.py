@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -19,6 +21,8 @@ from ingest.video_graph import VideoGraph
 __all__ = ["REPORT_INTERVAL", "PictureLane"]
 
 Say = Callable[[Message], None]
+NICE = 5
+"""Sound and the node itself come first: this is a third of their share where all are busy."""
 REPORT_INTERVAL = 1.0
 """Seconds between reports, while pictures come."""
 
@@ -36,7 +40,7 @@ class PictureLane:
         self._reported_at = float("-inf")
 
     def handle(self, message: Message) -> None:
-        graph = self._graph = self._graph or self._new_graph(self._say)
+        graph = self._graph = self._graph or self._begin()
         match message:
             case SourceUnit():
                 graph.feed(message)
@@ -56,6 +60,19 @@ class PictureLane:
         """End all threads."""
         if self._graph is not None:
             self._graph.close()
+
+    def _begin(self) -> VideoGraph:
+        """Threads inherit how urgent they are from the one that starts them, so the graph is started by such a one."""
+        graphs: list[VideoGraph] = []
+
+        def begin() -> None:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            graphs.append(self._new_graph(self._say))
+
+        starter = threading.Thread(target=begin)
+        starter.start()
+        starter.join()
+        return graphs[0]
 
     def _report(self, graph: VideoGraph) -> None:
         now = time.monotonic()

@@ -38,7 +38,7 @@ from media.event import Event
 from media.reasons import RUNG_SHED, Reason
 from media.rung import Rendition, Rung
 from media.stream import Stream, StreamState
-from media.ticks import Ticks, to_ms
+from media.ticks import TICKS_PER_SECOND, Ticks, to_ms
 from media.track import SOURCE, Codec, Track
 from media.unit import AccessUnit
 from wire.codecs.h264 import H264Config
@@ -56,9 +56,13 @@ PATIENCE = 20
 a machine that is full takes a while."""
 CAUGHT_UP = 100 * 90
 """Ticks behind the newest picture at which a decoder that began in the past has arrived."""
-MAX_FILL = 1_500 * 90
-"""Ticks of pictures that were missed with a worker and are made up for: players stall at a hole in the times, and no
-longer than this is a worker ever away. After more than that only the newest counts."""
+MAX_FILL = 2 * TICKS_PER_SECOND
+"""Ticks of pictures that were missed with a worker and are made up for, since players stall at a hole in the times: it
+is found out and replaced in about one second. After more than that only the newest counts."""
+FILL_WINDOW = 250 * 90
+"""Ticks of pictures that are under way meanwhile: encoders that get more than they can take leave pictures out."""
+FILL_SECONDS = 2.0
+"""After so long the machine is too busy to make up for anything."""
 KEYFRAME_INTERVAL = 0.5
 """Seconds between keyframes that are asked of a rung whose units do not fit: they take that long to come."""
 
@@ -103,6 +107,7 @@ class PictureMaker:
         self._catching_up = False
         self._live_from: int | None = None
         self._fill_from: int | None = None
+        self._fill_until = 0.0
         self._delay = 0
         self._faults = RungFaults()
         self._group: int | None = None
@@ -206,6 +211,7 @@ class PictureMaker:
             return False
         if self._faults.is_poisonous(unit):
             self._counters.drops["poison"] += 1
+            self._fill_from = None
             return False
         return True
 
@@ -317,23 +323,32 @@ class PictureMaker:
         self._queue.clear()
         self._sent = self._live_from = None
         self._catching_up, self._fill_from = True, fill_from
+        self._fill_until = self._loop.time() + FILL_SECONDS
         self._is_attached = self._is_joining = True
         self._queue.admit_all()
         self._stream.attach(self, video=SOURCE, audio=None)
         self._queue.bound()
         self._is_joining = False
         if self._queue.needs_keyframe:
-            self._stream.request_keyframe(SOURCE)
+            self._fill_from = None
         self._pump()
 
     def _pump(self) -> None:
         """Give the worker as much as it may have on its way."""
         if not self._line.is_there:
             return
-        while (pending := self._queue.next()) is not None:
+        while self._may_send() and (pending := self._queue.next()) is not None:
             self._send(pending)
         if self._queue.needs_keyframe:
             self._stream.request_keyframe(SOURCE)
+
+    def _may_send(self) -> bool:
+        """While missed pictures are made up for, the slowest rung says how fast."""
+        unit, start = self._queue.upcoming, self._fill_from
+        if unit is None or start is None:
+            return True
+        slowest = min((max(made.last_pts or 0, start) for made in self._rungs.values()), default=start)
+        return unit.pts <= slowest + FILL_WINDOW or self._loop.time() > self._fill_until
 
     def _send(self, pending: Pending) -> None:
         """A unit, after its track where that is new, and after where to begin in earnest."""
@@ -358,6 +373,8 @@ class PictureMaker:
             self._live_from = live
             self._line.send(LiveFrom(live, self._delay))
         self._catching_up = self._queue.behind > CAUGHT_UP
+        if not self._catching_up:
+            self._fill_from = None
 
     # What the worker says
 
@@ -410,6 +427,8 @@ class PictureMaker:
         self._counters.pictures_out += 1
         self._counters.rung_delays.observe(made.spent_us / 1_000_000)
         self._stream.deliver(AccessUnit(track, Ticks(made.dts), Ticks(made.pts), made.keyframe, made.parts))
+        if self._fill_from is not None:
+            self._pump()
 
     def _mend(self) -> None:
         """Nothing of a rung can be published before its next keyframe."""

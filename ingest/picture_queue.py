@@ -71,6 +71,11 @@ class PictureQueue:
         if self._limit is not None and self.behind > self._limit:
             self._skip()
 
+    @property
+    def upcoming(self) -> AccessUnit | None:
+        """The next unit to send."""
+        return self._waiting[0].unit if self._waiting else None
+
     def next(self) -> Pending | None:
         """The next unit to send, if there is one and it may be on its way."""
         if not self._waiting:
@@ -91,10 +96,6 @@ class PictureQueue:
             self._sent.popleft()
         if self._limit is not None:
             self._limit = max(MAX_BEHIND, min(self._limit, self.behind + MAX_BEHIND))
-
-    def first_sent_dts(self) -> int | None:
-        """Of the oldest unit that the worker has and has not answered."""
-        return self._sent[0].unit.dts if self._sent else None
 
     def _skip(self) -> None:
         """Begin with the newest keyframe that waits, or with the next one that comes."""
