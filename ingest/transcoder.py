@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from ingest.overload import Overload
@@ -14,7 +14,8 @@ from ingest.sound_maker import SoundMaker
 from ingest.transcode_limits import TranscodeCounters, TranscodeLimits
 from ingest.transcode_messages import Done, MadeUnit, Message, Note, Ready
 from ingest.watched_worker import Debtor, WatchedWorker
-from ingest.worker_process import WorkerExit, WorkerProcess
+from ingest.worker_pool import WorkerPool
+from ingest.worker_process import WorkerExit
 from media.rung import Rendition, Rung
 from media.stream import Stream
 from media.ticks import to_ms
@@ -33,7 +34,7 @@ HEALTHY_AFTER = 10.0
 class Owner(Protocol):
     """Who knows all transcoders of the node: `Transcoding`."""
 
-    command: Sequence[str]
+    pool: WorkerPool
     limits: TranscodeLimits
     counters: TranscodeCounters
     overload: Overload
@@ -50,10 +51,6 @@ class Owner(Protocol):
     def admit(self, transcoder: Transcoder) -> bool: ...
 
     def discard(self, transcoder: Transcoder) -> None: ...
-
-    def started(self, process: WorkerProcess) -> None: ...
-
-    def ended(self, process: WorkerProcess, how: WorkerExit) -> None: ...
 
 
 class Transcoder:
@@ -176,7 +173,7 @@ class Transcoder:
     def _start(self) -> None:
         self._retry = None
         try:
-            self._worker = WatchedWorker(self, self._owner, failures=self._failures)
+            self._worker = WatchedWorker(self, self._owner.pool, self._owner.counters, failures=self._failures)
         except OSError as exc:
             logger.error("no worker can be started: %s", exc, extra={"room": self.stream.key})
             self._try_later()

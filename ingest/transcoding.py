@@ -9,7 +9,8 @@ from ingest.overload import Overload
 from ingest.processor_time import IdleMeter
 from ingest.transcode_limits import TranscodeCounters, TranscodeLimits
 from ingest.transcoder import Transcoder
-from ingest.worker_process import WORKER_COMMAND, WorkerExit, WorkerProcess
+from ingest.worker_pool import WorkerPool
+from ingest.worker_process import WORKER_COMMAND
 from media.rung import Rung
 from media.stream import Stream, StreamState
 
@@ -45,12 +46,10 @@ class Transcoding:
         self.rungs_of = rungs_of
         self.viewers_of: Callable[[Stream, str], int] = _readers
         self.overload = Overload()
-        self.command = command
         self.counters = TranscodeCounters()
+        self.pool = WorkerPool(command, self.counters)
         self.active: dict[Transcoder, None] = {}
         self._watched: dict[str, Transcoder] = {}
-        self._processes: dict[WorkerProcess, None] = {}
-        self._all_ended = asyncio.Event()
         self._is_closed = False
         self._idle = IdleMeter()
         self._looking: asyncio.TimerHandle | None = None
@@ -72,13 +71,13 @@ class Transcoding:
 
     @property
     def workers(self) -> int:
-        """Processes that exist now."""
-        return len(self._processes)
+        """Processes that work now."""
+        return self.pool.working
 
     @property
     def cpu_seconds(self) -> float:
         """What all workers have used since the node started."""
-        return self.counters.ended_cpu_seconds + sum(process.cpu_seconds for process in self._processes)
+        return self.pool.cpu_seconds
 
     def watch(self, stream: Stream) -> None:
         """Make what the stream's readers want, from now on."""
@@ -96,12 +95,11 @@ class Transcoding:
             self._looking.cancel()
         for transcoder in tuple(self.active):
             transcoder.close()
+        self.pool.close()
 
     async def wait_closed(self) -> None:
         """Until every process has been reaped."""
-        while self._processes:
-            self._all_ended.clear()
-            await self._all_ended.wait()
+        await self.pool.wait_closed()
 
     # What follows is for the transcoders.
 
@@ -115,21 +113,14 @@ class Transcoding:
             self.counters.refused += 1
             return False
         self.active[transcoder] = None
+        self.pool.keep_spare(True)
         return True
 
     def discard(self, transcoder: Transcoder) -> None:
         """It runs none any more."""
         self.active.pop(transcoder, None)
-
-    def started(self, process: WorkerProcess) -> None:
-        self._processes[process] = None
-        self.counters.starts += 1
-
-    def ended(self, process: WorkerProcess, how: WorkerExit) -> None:
-        self._processes.pop(process, None)
-        self.counters.ended_cpu_seconds += how.cpu_seconds
-        if not self._processes:
-            self._all_ended.set()
+        if not self.active:
+            self.pool.keep_spare(False)
 
     def watch_load(self) -> None:
         """A rung is made from now on."""

@@ -8,30 +8,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ingest.transcode_limits import TranscodeCounters
-from ingest.transcode_messages import Message, Ready
-from ingest.worker_process import WorkerExit, WorkerProcess
+from ingest.transcode_messages import Message
+from ingest.worker_pool import WorkerPool
+from ingest.worker_process import WorkerExit
 
-__all__ = ["Debtor", "WatchedWorker", "WorkerOwner"]
+__all__ = ["Debtor", "WatchedWorker"]
 
 WATCH_INTERVAL = 0.1
 """Seconds between looks at a worker that owes answers."""
 SILENT_LOOKS = 5
 """Looks without any word after which a worker hangs: with the restart, sound is back within a second. Counted in looks
 and not in time, so that a stall of this process is not blamed on the worker. Doubled for one that hung before."""
+STOPPED_LOOKS = 1
+"""The same for one that was stopped by a signal: there is nothing to wait for."""
 START_LOOKS = 50
 """The same for a worker that has not said anything yet: it takes 0.1 s, on a machine that swaps much more."""
 MAX_DOUBLINGS = 3
-
-
-class WorkerOwner(Protocol):
-    """Who counts all workers of the node."""
-
-    command: Sequence[str]
-    counters: TranscodeCounters
-
-    def started(self, process: WorkerProcess) -> None: ...
-
-    def ended(self, process: WorkerProcess, how: WorkerExit) -> None: ...
 
 
 class Debtor(Protocol):
@@ -79,21 +71,23 @@ class _Debt:
 class WatchedWorker:
     """Starts with the call. OSError when it cannot be started. `failures` is how many ended before it, in a row."""
 
-    def __init__(self, customer: Customer, owner: WorkerOwner, *, failures: int) -> None:
+    def __init__(self, customer: Customer, pool: WorkerPool, counters: TranscodeCounters, *, failures: int) -> None:
         self._customer: Customer | None = customer
-        self._owner = owner
+        self._counters = counters
         self._doublings = min(failures, MAX_DOUBLINGS)
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
-        self._is_ready = False
         self._silent_looks = 0
         self._debts = [_Debt(debtor, debtor.answers) for debtor in customer.debtors]
-        self._process = WorkerProcess(owner.command, on_message=self._heard, on_exit=self._ended)
-        owner.started(self._process)
+        self._process = pool.take(self._heard, self._ended)
         self._watching = self._loop.call_later(WATCH_INTERVAL, self._look)
 
     def __repr__(self) -> str:
         return f"<WatchedWorker {self.pid} ready={self._is_ready}>"
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._process.has_spoken
 
     @property
     def pid(self) -> int:
@@ -110,7 +104,6 @@ class WatchedWorker:
 
     def _heard(self, message: Message) -> None:
         self._silent_looks = 0
-        self._is_ready = self._is_ready or isinstance(message, Ready)
         if self._customer is not None:
             self._customer.heard(message)
 
@@ -120,12 +113,14 @@ class WatchedWorker:
         self._watching = self._loop.call_later(WATCH_INTERVAL, self._look)
         if self._hangs():
             self._watching.cancel()
-            self._owner.counters.hangs += 1
+            self._counters.hangs += 1
             self._process.kill()
 
     def _hangs(self) -> bool:
         owes = any(debt.debtor.owed for debt in self._debts)
         self._silent_looks = self._silent_looks + 1 if owes or not self._is_ready else 0
+        if self._silent_looks > STOPPED_LOOKS and self._process.is_stopped:
+            return True
         if not self._is_ready:
             return self._silent_looks > START_LOOKS
         stuck = [debt.look(self._doublings) for debt in self._debts]
@@ -133,7 +128,6 @@ class WatchedWorker:
 
     def _ended(self, how: WorkerExit) -> None:
         self._watching.cancel()
-        self._owner.ended(self._process, how)
         if self._customer is not None:
             seconds = self._loop.time() - self._started_at
             self._customer.lost(how, seconds=seconds, was_ready=self._is_ready)

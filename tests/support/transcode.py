@@ -26,6 +26,7 @@ BURST = 40
 """Units published at once: less than may wait for a worker."""
 TAIL = 30_000
 FRAGILE_COMMAND = (sys.executable, "-m", "tests.support.fragile_worker")
+PATIENT_COMMAND = (sys.executable, "-m", "tests.support.patient_worker")
 PLAIN_COMMAND = (sys.executable, "-m", "tests.support.plain_worker")
 
 
