@@ -7,7 +7,7 @@ import os
 from ingest.transcode_messages import StartRung
 from media.track import Codec
 
-__all__ = ["ENCODERS", "PRESETS", "PROFILES", "SOFTWARE", "encoder_options", "encoder_threads"]
+__all__ = ["ENCODERS", "PRESETS", "PROFILES", "SOFTWARE", "encoder_options", "encoder_threads", "family"]
 
 SOFTWARE = {Codec.H264: "libx264", Codec.H265: "libx265"}
 """What is always there."""

@@ -10,12 +10,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from ingest.picture_size import rung_size
 from ingest.transcode_messages import StartRung
+from ingest.video_encoder import FORMAT
 from ingest.video_shape import Shape
 
 __all__ = ["PictureCascade"]
 
-FORMAT = "yuv420p"
-"""8 bits, 4:2:0: what every player of H.264 and H.265 takes."""
 INTERPOLATION = Interpolation.BICUBIC
 _RGB = 0
 _BT709 = 1

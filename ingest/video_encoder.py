@@ -23,8 +23,10 @@ from wire.codecs.h265 import H265Config
 from wire.codecs.nal import split_annexb
 from wire.errors import WireError
 
-__all__ = ["Encoded", "EncoderFailed", "VideoEncoder"]
+__all__ = ["FORMAT", "Encoded", "EncoderFailed", "VideoEncoder", "mark"]
 
+FORMAT = "yuv420p"
+"""8 bits, 4:2:0: what every player of H.264 and H.265 takes."""
 _X264_NOTE = bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef")
 """The uuid under which x264 writes its version and options into the first picture: nothing that a viewer needs."""
 
@@ -59,7 +61,7 @@ class VideoEncoder:
             try:
                 self._context = _open(rung, size, colour, frame_rate)
             except (av.FFmpegError, ValueError, MemoryError) as exc:
-                raise EncoderFailed(f"{rung.encoder} does not begin at {size[0]} x {size[1]}: {exc}") from exc
+                raise EncoderFailed(f"{rung.encoder} does not begin at {size[0]} x {size[1]}: {_short(exc)}") from exc
         self._learn(_split(self._context.extradata or b""))
 
     @property
@@ -74,7 +76,7 @@ class VideoEncoder:
         try:
             packets = self._context.encode(frame)
         except (av.FFmpegError, ValueError, MemoryError) as exc:
-            raise EncoderFailed(f"{self._context.name}: {exc}") from exc
+            raise EncoderFailed(f"{self._context.name}: {_short(exc)}") from exc
         return [self._read(packet) for packet in packets]
 
     def close(self) -> None:
@@ -101,6 +103,11 @@ class VideoEncoder:
             raise EncoderFailed(f"its parameter sets cannot be read: {exc}") from exc
 
 
+def _short(exc: Exception) -> str:
+    """FFmpeg's word for it, without all the options."""
+    return str(getattr(exc, "strerror", None) or exc)
+
+
 def _split(data: bytes) -> list[bytes]:
     try:
         return split_annexb(data)
@@ -112,7 +119,8 @@ def _open(rung: StartRung, size: tuple[int, int], colour: Colour, frame_rate: fl
     context = av.CodecContext.create(rung.encoder, "w")
     assert isinstance(context, VideoCodecContext)
     context.width, context.height = size
-    context.pix_fmt = "yuv420p"
+    formats = [form.name for form in context.codec.video_formats or ()]
+    context.pix_fmt = FORMAT if FORMAT in formats else "nv12"  # the same in another order, for some hardware
     context.time_base = TICK_TIME
     context.framerate = Fraction(frame_rate).limit_denominator(1001)
     context.sample_aspect_ratio = Fraction(1)
