@@ -11,6 +11,7 @@ from enum import StrEnum
 from media.clock import Clock
 from media.event import Event
 from media.gop import GopLimits, GopRing
+from media.rate import RateMeter
 from media.reader import Reader
 from media.reasons import RECONNECT, Reason
 from media.rung import Rendition
@@ -113,9 +114,11 @@ class Stream:
         self.could_make: Callable[[str], Track | None] = lambda codec: None
         self.could_encode: Callable[[], tuple[Rendition, ...]] = tuple
         self.on_rung_keyframe_wanted: Callable[[], None] | None = None
+        self.source_is_reordered = False
         self._clock = clock
         self._limits = limits
         self._rings: dict[str, GopRing] = {}
+        self._rates: dict[str, RateMeter] = {}
         self._attachments: list[_Attachment] = []
         self._settling: _Settling | None = _Settling(Kinds())
         self._was_ready = False
@@ -186,6 +189,11 @@ class Stream:
             return frozenset()
         return frozenset(a.video for a in self._attachments if a.video is not None) - {SOURCE}
 
+    def bitrate(self, rendition: str) -> int | None:
+        """Bits a second of this rendition's picture as they came lately; None while that is not known."""
+        meter = self._rates.get(rendition)
+        return None if meter is None else meter.bits_per_second
+
     @property
     def gop_limits(self) -> GopLimits:
         """How large a group of pictures may be that is kept for joiners."""
@@ -253,6 +261,7 @@ class Stream:
         if name == SOURCE or self.renditions.pop(name, None) is None:
             return
         self._rings.pop(name, None)
+        self._rates.pop(name, None)
         self._end_readers(reason, lambda attachment: attachment.video == name)
 
     def expect(self, kinds: Kinds) -> None:
@@ -277,6 +286,8 @@ class Stream:
         self._note_track(unit.track)
         if unit.track.rendition == SOURCE:
             self._count(unit)
+        if unit.is_video:
+            self._measure(unit)
         self._keep(unit)
         for attachment in tuple(self._attachments):
             if attachment.wants(unit.track):
@@ -304,12 +315,19 @@ class Stream:
             if track.rendition == SOURCE and (before is None or before.codec is not track.codec):
                 self.on_demand(self)
 
+    def _measure(self, unit: AccessUnit) -> None:
+        rendition = unit.track.rendition
+        if rendition not in self._rates:
+            self._rates[rendition] = RateMeter()
+        self._rates[rendition].note(unit.dts, unit.size)
+
     def _count(self, unit: AccessUnit) -> None:
         counters = self.counters
         counters.bytes += unit.size
         if unit.is_video:
             counters.video_units += 1
             counters.keyframes += unit.keyframe
+            self.source_is_reordered = self.source_is_reordered or unit.pts != unit.dts
         else:
             counters.audio_units += 1
 
