@@ -115,6 +115,8 @@ class Stream:
         self.could_encode: Callable[[], tuple[Rendition, ...]] = tuple
         self.on_rung_keyframe_wanted: Callable[[], None] | None = None
         self.source_is_reordered = False
+        self.rung_keyframes_asked = 0
+        self.rung_keyframe_asked_t = Ticks(0)
         self._clock = clock
         self._limits = limits
         self._rings: dict[str, GopRing] = {}
@@ -240,6 +242,9 @@ class Stream:
         now = self._clock.now()
         if now - self._keyframe_asked.get(kind, float("-inf")) >= KEYFRAME_REQUEST_INTERVAL:
             self._keyframe_asked[kind] = now
+            if not kind:
+                self.rung_keyframes_asked += 1
+                self.rung_keyframe_asked_t = self.live_edge
             ask()
         return True
 

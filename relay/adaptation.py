@@ -133,6 +133,12 @@ class Adaptation:
         self._bad_since = None
         self._good_since = now
 
+    def rest(self, now: float) -> None:
+        """All is well, and there is nothing better: the same as `decide` then, for less."""
+        self._note_success(now)
+        self._bad_since = None
+        self._good_since = now if self._good_since is None else self._good_since
+
     def decide(self, look: Look) -> Decision:
         """What is wanted now. Nothing is remembered as done: `moved` says so."""
         at = next((n for n, choice in enumerate(look.choices) if choice.name == look.current), None)
@@ -200,14 +206,14 @@ class Adaptation:
             self._probe_proven = proven
         elif proven > self._probe_proven * PROBE_GROWTH:
             self._probe_grew_at, self._probe_proven = look.now, proven
-        elif proven < self._probe_proven * PROBE_DROP:
-            self._fail(look.now)
-            return Decision(look.current)
-        elif look.now - self._probe_grew_at > PROBE_STALL or look.now - self._probe_since > PROBE_TIME:
+        elif proven < self._probe_proven * PROBE_DROP or self._probe_is_over(look.now, self._probe_since):
             self._fail(look.now)
             return Decision(look.current)
         known = max(proven, look.sent or 0)
         return Decision(look.current, probe=int(min(needed * CLIMB_MARGIN * CLIMB_MARGIN, known * PROBE_STEP)))
+
+    def _probe_is_over(self, now: float, since: float) -> bool:
+        return now - self._probe_grew_at > PROBE_STALL or now - since > PROBE_TIME
 
     def _fail(self, now: float) -> None:
         """A climb, or a probe for one, was too much: the next try comes later."""

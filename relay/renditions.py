@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from media.rtp import reorders
 from media.rung import Rendition
 from media.stream import Stream
 from media.track import SOURCE, Codec, Track
+from relay.adaptation import Choice
 from wire.codecs.h264 import H264Config
 from wire.codecs.h265 import H265Config
 from wire.codecs.opaque import OpaqueConfig
 
-__all__ = ["AUTO", "bits_of", "has_ladder", "is_forecast", "list_renditions", "rung_track", "source_rendition"]
+__all__ = [
+    "AUTO",
+    "UnknownRendition",
+    "bits_of",
+    "choices_of",
+    "find_rendition",
+    "has_ladder",
+    "is_forecast",
+    "list_renditions",
+    "rung_forecast",
+    "rung_track",
+    "source_rendition",
+]
 
+MAX_SHOWN = 64
+"""Characters of a client's own word that an answer repeats."""
 AUTO = "auto"
 """What a viewer asks for who wants whatever its network carries."""
 ASSUMED_AUDIO = 128_000
@@ -46,6 +63,25 @@ def list_renditions(stream: Stream) -> tuple[Rendition, ...]:
     return () if source is None else (source, *stream.could_encode())
 
 
+class UnknownRendition(Exception):
+    """There is none of this name. The message names those that there are."""
+
+
+def find_rendition(stream: Stream, name: str) -> Rendition:
+    """The rendition of this name. Raises UnknownRendition."""
+    renditions = list_renditions(stream)
+    found = next((rendition for rendition in renditions if rendition.name == name), None)
+    if found is None:
+        known = ", ".join(rendition.name for rendition in renditions) or "sound alone"
+        raise UnknownRendition(f"{stream.key} has no rendition {name[:MAX_SHOWN]}, but {known}")
+    return found
+
+
+def choices_of(renditions: Iterable[Rendition]) -> tuple[Choice, ...]:
+    """As the policy sees them."""
+    return tuple([Choice(rendition.name, bits_of(rendition)) for rendition in renditions])
+
+
 def has_ladder(stream: Stream) -> bool:
     """Is there anything besides the source?"""
     return bool(stream.could_encode())
@@ -53,7 +89,12 @@ def has_ladder(stream: Stream) -> bool:
 
 def rung_track(stream: Stream, rendition: Rendition) -> Track:
     """The track of a rendition; of one that is not made yet a forecast, which its first picture replaces."""
-    return stream.renditions.get(rendition.name) or Track(rendition.codec, OpaqueConfig(b""), rendition.name)
+    return stream.renditions.get(rendition.name) or rung_forecast(rendition.name, rendition.codec)
+
+
+def rung_forecast(name: str, codec: Codec) -> Track:
+    """A track that only says what will come: the first picture's own takes its place."""
+    return Track(codec, OpaqueConfig(b""), name)
 
 
 def is_forecast(track: Track) -> bool:
