@@ -115,7 +115,6 @@ class Stream:
         self.could_encode: Callable[[], tuple[Rendition, ...]] = tuple
         self.on_rung_keyframe_wanted: Callable[[], None] | None = None
         self.source_is_reordered = False
-        self.rung_keyframes_asked = 0
         self.rung_keyframe_asked_t = Ticks(0)
         self._clock = clock
         self._limits = limits
@@ -239,14 +238,17 @@ class Stream:
             return False
         # all rungs make theirs together, so one request in the interval serves them all
         kind = rendition == SOURCE
-        now = self._clock.now()
-        if now - self._keyframe_asked.get(kind, float("-inf")) >= KEYFRAME_REQUEST_INTERVAL:
-            self._keyframe_asked[kind] = now
+        if self.may_request_keyframe(rendition):
+            self._keyframe_asked[kind] = self._clock.now()
             if not kind:
-                self.rung_keyframes_asked += 1
                 self.rung_keyframe_asked_t = self.live_edge
             ask()
         return True
+
+    def may_request_keyframe(self, rendition: str = SOURCE) -> bool:
+        """Would a request be passed on now? Too soon after another one it is taken to be served by that."""
+        asked_at = self._keyframe_asked.get(rendition == SOURCE, float("-inf"))
+        return self._clock.now() - asked_at >= KEYFRAME_REQUEST_INTERVAL
 
     # What follows is for the publisher, the hub, and the transcoder, which is told by `on_demand`: called whenever
     # readers come or go, whenever the publisher's sound changes its codec, and with the first picture. `could_make` is

@@ -55,6 +55,7 @@ class FlvPackager:
 
     `group` is the number of the newest group, `group_t` the pts of the keyframe it starts with, `newest_t` the latest
     picture, `newest_sound` the dts of the latest sound: those that were sent, not those that wait to be flushed.
+    `is_hasty` is noted here of a rung: a keyframe that is asked for comes before pictures that it was given already.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class FlvPackager:
         self.group = 0
         self.group_t: int | None = None
         self.newest_t = BEFORE_ALL
+        self.is_hasty = False
         self.newest_sound = BEFORE_ALL
         self._options = options or FlvOptions()
         self._merge = merge_ms * TICKS_PER_MS
@@ -178,7 +180,7 @@ class FlvPackager:
         changed = self._adopt(unit.track)
         if self._is_sync_point(unit):
             self._start_group(unit)
-        elif not self.group or flv_muxer.wrap_of(unit.dts) < self._wrap:
+        elif not (self.group or self._serves_early) or flv_muxer.wrap_of(unit.dts) < self._wrap:
             return  # nobody has begun, or it is sound from before the wrap that the picture has passed already
         self._last_dts = max(self._last_dts, unit.dts)
         if changed:
@@ -314,6 +316,11 @@ class FlvPackager:
         )
         tracks = (track for track in (self._video, self._audio) if track is not None)
         self._configs = b"".join(flv_muxer.config_tag(track, to_ms(unit.dts), self._options) for track in tracks)
+
+    @property
+    def _serves_early(self) -> bool:
+        """Is there somebody who has begun elsewhere, and hears what comes before the first picture here?"""
+        return any(departure is not None for departure in self._apart.values())
 
     def _adopt(self, track: Track) -> bool:
         """Is this configuration new to viewers who are there already? Then they need its sequence header."""

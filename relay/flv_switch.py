@@ -27,7 +27,7 @@ from wire.flv_tag import AUDIO
 
 __all__ = ["HOLD", "FlvSwitch"]
 
-HOLD = 0.3
+HOLD = 0.4
 """Seconds that pictures may be held back for the others: what players have buffered at least."""
 STALLED = int(1.5 * TICKS_PER_SECOND)
 """A rung that is so far behind is not waited for: its worker is gone."""
@@ -37,10 +37,14 @@ MAX_FORCED = 3
 
 @dataclass(slots=True)
 class _Held:
-    """Old pictures from a keyframe at `t` on; or, with a keyframe asked for, everything after `t`."""
+    """Old pictures from a keyframe at `t` on; or, with a keyframe asked for, everything after `t`.
+
+    `asks_later`: the keyframe is only asked for when the rung has come to `t`.
+    """
 
     t: int
     is_asked: bool
+    asks_later: bool
     batches: list[Batch]
     timer: asyncio.TimerHandle
 
@@ -150,8 +154,16 @@ class FlvSwitch:
 
     def notice(self, batch: Batch) -> None:
         """Arrival: the new packager has sent a batch."""
-        if self._is_over or self._is_landing or not batch.starts_group:
+        if self._is_over or self._is_landing:
             return
+        held = self._held
+        if held is not None and held.asks_later and self.new.newest_t >= held.t:
+            held.asks_later = False
+            self.new.stream.request_keyframe(self.new.rendition)
+        if batch.starts_group:
+            self._notice_keyframe()
+
+    def _notice_keyframe(self) -> None:
         t = self.new.group_t
         if t is None:
             return
@@ -159,12 +171,18 @@ class FlvSwitch:
             if t > self._newest_t:
                 self._move(t)
         elif self._held is not None:
-            if t == self._held.t or (self._held.is_asked and t > self._held.t):
-                self._move(t)
+            self._use_keyframe(self._held, t)
         elif t - self.old.newest_t > STALLED:
             self._move(t)
         else:
             self._replace_queued()
+
+    def _use_keyframe(self, held: _Held, t: int) -> None:
+        if t > held.t if held.is_asked else t == held.t:
+            self._move(t)
+        elif held.is_asked and not held.asks_later:
+            self.new.is_hasty = True
+            self._release()
 
     def abandon(self, reason: Reason) -> None:
         """Arrival: the new packager has ended."""
@@ -199,15 +217,16 @@ class FlvSwitch:
             return
         if old.newest_t != stream.live_edge or old.newest_t - new.newest_t > HOLD * TICKS_PER_SECOND:
             return
-        asked = stream.rung_keyframes_asked
-        stream.request_keyframe(new.rendition)
-        if stream.rung_keyframes_asked != asked or stream.rung_keyframe_asked_t == old.newest_t:
-            self._forced += 1
-            self._hold(old.newest_t, [], is_asked=True)
+        if not stream.may_request_keyframe(new.rendition) and stream.rung_keyframe_asked_t != old.newest_t:
+            return
+        if not new.is_hasty:
+            stream.request_keyframe(new.rendition)
+        self._forced += 1
+        self._hold(old.newest_t, [], is_asked=True)
 
     def _hold(self, t: int, batches: list[Batch], *, is_asked: bool = False) -> None:
         timer = asyncio.get_running_loop().call_later(HOLD, self._release)
-        self._held = _Held(t, is_asked, batches, timer)
+        self._held = _Held(t, is_asked, is_asked and self.new.is_hasty, batches, timer)
 
     def _release(self) -> None:
         """It took too long: on with the old pictures."""
