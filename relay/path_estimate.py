@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from wire.rtp.rtcp import ReportBlock
 
 __all__ = ["PathEstimate"]
@@ -25,13 +23,15 @@ _NTP_FRACTION = 65_536
 class PathEstimate:
     """`bits_per_second`: the viewer's own estimate (REMB) where it sends one, else one from loss. `rtt` in seconds."""
 
+    __slots__ = ("_by_loss", "_remb", "_sent", "jitter", "loss", "rtt")
+
     def __init__(self) -> None:
         self.rtt: float | None = None
         self.loss = 0.0
         self.jitter = 0.0
         self._remb: tuple[int, float] | None = None
         self._by_loss = float(START)
-        self._sent: OrderedDict[int, float] = OrderedDict()
+        self._sent: dict[int, float] = {}
 
     def __repr__(self) -> str:
         return f"<PathEstimate rtt={self.rtt} loss={self.loss:.3f} remb={self._remb}>"
@@ -45,7 +45,7 @@ class PathEstimate:
         """A sender report with this NTP time has left: what comes back names its middle."""
         self._sent[ntp >> 16 & 0xFFFFFFFF] = now
         while len(self._sent) > REMEMBERED_REPORTS:
-            self._sent.popitem(last=False)
+            del self._sent[next(iter(self._sent))]
 
     def note_remb(self, bitrate: int, now: float) -> None:
         self._remb = (max(FLOOR, min(bitrate, CEILING)), now)

@@ -22,8 +22,11 @@ __all__ = ["SessionCounters", "WhepSession"]
 
 _log = logging.getLogger(__name__)
 
-REPORT_INTERVAL = 2.0
-"""Seconds between sender reports: enough for lip sync and the round trip, and two packets a viewer."""
+FIRST_REPORTS = 3
+"""Sender reports of each stream that follow each other quickly: browsers bring lips and sound together after two."""
+FIRST_REPORT_INTERVAL = 1.0
+REPORT_INTERVAL = 5.0
+"""Seconds between later ones (RFC 3550, 6.2): both kinds count the same media time, so nothing is left to correct."""
 REPLAY_INTERVAL = 2.0
 """Seconds between two replays of the group of pictures to one viewer."""
 FIRST_REPLAY_INTERVAL = 0.5
@@ -64,6 +67,11 @@ class _Lane:
     chosen: Chosen
     packager: RtpPackager
     target: RtpTarget | None = None
+    reports: int = 0
+
+    @property
+    def is_sending(self) -> bool:
+        return self.target is not None and self.target.packets > 0
 
 
 class WhepSession:
@@ -156,7 +164,7 @@ class WhepSession:
 
     def tick(self, now: float) -> None:
         """Send reports when they are due."""
-        if self.is_watching and now - self._reported_at >= REPORT_INTERVAL:
+        if self.is_watching and now - self._reported_at >= self._report_interval():
             self._report(now)
 
     def end(self, reason: Reason) -> None:
@@ -190,6 +198,10 @@ class WhepSession:
                 lane.target.route = self.port.route
                 lane.packager.sender.reroute(lane.target)
 
+    def _report_interval(self) -> float:
+        is_young = any(lane.reports < FIRST_REPORTS for lane in self._lanes if lane.is_sending)
+        return FIRST_REPORT_INTERVAL if is_young else REPORT_INTERVAL
+
     def _report(self, now: float) -> None:
         """Sender reports. Both kinds map RTP time to one clock: media time, counted from the start of the broadcast."""
         self._reported_at = now
@@ -198,6 +210,7 @@ class WhepSession:
             target, packager = lane.target, lane.packager
             if target is None or not target.packets:
                 continue
+            lane.reports += 1
             ntp = self._ntp(packager.last_t)
             self.estimate.note_sent(ntp, now)
             packets.append(
@@ -210,7 +223,7 @@ class WhepSession:
             self.port.peer.send_rtcp(packets)
             self.port.flush()
         else:
-            self._reported_at = now - REPORT_INTERVAL  # nothing was sent yet: try again at the next tick
+            self._reported_at = float("-inf")  # nothing was sent yet: try again at the next tick
 
     def _ntp(self, t: int) -> int:
         return int((_NTP_UNIX + self.stream.started_at + t / TICKS_PER_SECOND) * (1 << 32))
@@ -219,12 +232,12 @@ class WhepSession:
         was_heard = self._was_heard
         is_broken = False
         for packet in packets:
-            if isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
+            if isinstance(packet, (rtcp.ReceiverReport, rtcp.SenderReport)):
                 for block in packet.reports:
                     self._on_report(block, now)
             elif isinstance(packet, rtcp.Nack):
                 self._repair(packet, now)
-            elif isinstance(packet, rtcp.Pli | rtcp.Fir):
+            elif isinstance(packet, (rtcp.Pli, rtcp.Fir)):
                 is_broken = True
             elif isinstance(packet, rtcp.Remb):
                 self.estimate.note_remb(packet.bitrate, now)
@@ -298,7 +311,10 @@ class WhepSession:
         return self.port.send(target.sender.protect(header + payload, self._rtx_index))
 
     def _lane(self, ssrc: int) -> _Lane | None:
-        return next((lane for lane in self._lanes if lane.chosen.ssrc == ssrc), None)
+        for lane in self._lanes:
+            if lane.chosen.ssrc == ssrc:
+                return lane
+        return None
 
     def _close(self, reason: Reason, detail: str = "") -> None:
         self._is_closed = True
