@@ -12,12 +12,13 @@ from media.stream import Stream
 from media.ticks import to_ms
 from media.track import Codec
 from relay.adaptation import Adaptation, Cause, Choice, Look
+from relay.crossing import nearest
 from relay.flv_packager import FlvPackager
 from relay.flv_switch import FlvSwitch
 from relay.flv_viewer import FlvViewer
 from relay.outlet import TcpPath
 
-__all__ = ["FlvSeat", "Seats", "nearest"]
+__all__ = ["FlvSeat", "Seats"]
 
 STEADY_LOOKS = 3
 """What a path is seen to carry must be seen so often in a row: one burst says little."""
@@ -243,11 +244,3 @@ class FlvSeat:
 
     def _find(self, rendition: str) -> FlvPackager:
         return self._seats.packager_for(self.stream, rendition, self._audio, self._options)
-
-
-def nearest(order: Sequence[str], present: Sequence[str], lost: str) -> str:
-    """The next one below `lost` in `order`, best first, that is still present; else the next one above; else itself."""
-    at = order.index(lost) if lost in order else 0
-    below = [name for name in order[at + 1 :] if name in present]
-    above = [name for name in reversed(order[:at]) if name in present]
-    return next(iter([*below, *above, *(name for name in present if name != lost)]), lost)

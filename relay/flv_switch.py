@@ -20,19 +20,12 @@ from media.reasons import Reason
 from media.ticks import TICKS_PER_SECOND, to_ms
 from media.track import SOURCE
 from relay.batch import BEFORE_ALL, Batch, Mark
-from relay.crossing import Step, at_old_keyframe
+from relay.crossing import HOLD, MAX_FORCED, STALLED, Step, at_old_keyframe
 from relay.flv_packager import FlvPackager
 from relay.flv_viewer import FlvViewer
 from wire.flv_tag import AUDIO
 
-__all__ = ["HOLD", "FlvSwitch"]
-
-HOLD = 0.4
-"""Seconds that pictures may be held back for the others: what players have buffered at least."""
-STALLED = int(1.5 * TICKS_PER_SECOND)
-"""A rung that is so far behind is not waited for: its worker is gone."""
-MAX_FORCED = 3
-"""How often pictures are held back for a keyframe that was asked for. Then the next common one has to do."""
+__all__ = ["FlvSwitch"]
 
 
 @dataclass(slots=True)
@@ -195,7 +188,7 @@ class FlvSwitch:
         t = self.old.group_t
         if t is None:
             return False
-        step = at_old_keyframe(t, new_keyframe=self.new.group_t, new_newest=self.new.newest_t, patience=HOLD)
+        step = at_old_keyframe(t, new_keyframe=self.new.group_t, new_newest=self.new.newest_t)
         if step is Step.GO_ON:
             return False
         self.viewer.append(batch.others, batch.dts)

@@ -14,7 +14,9 @@ from wire.codecs.h265 import H265Config
 from wire.codecs.opaque import OpaqueConfig
 
 __all__ = [
+    "ASSUMED_AUDIO",
     "AUTO",
+    "OVERHEAD",
     "UnknownRendition",
     "bits_of",
     "choices_of",

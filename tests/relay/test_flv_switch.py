@@ -19,9 +19,9 @@ from media.stream import Stream
 from media.track import SOURCE, Codec
 from relay.adaptation import Cause, Choice
 from relay.batch import Framing
+from relay.crossing import HOLD
 from relay.flv_packager import FlvPackager
 from relay.flv_seat import FlvSeat
-from relay.flv_switch import HOLD
 from relay.flv_viewer import FlvViewer, ViewerCounters, ViewerLimits
 from relay.renditions import rung_forecast
 from tests.support.encoders import read_codes
