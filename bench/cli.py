@@ -18,7 +18,8 @@ from bench.clip import ClipOptions, make_clip
 from bench.figures import table
 from bench.flv_bench import FlvBenchOptions, FlvResult, run_flv_bench
 from bench.publisher import open_publisher
-from bench.whep_bench import WhepBenchOptions, run_whep_bench
+from bench.whep_bench import run_whep_bench
+from bench.whep_result import WhepBenchOptions
 from bench.whep_rows import whep_rows
 from wire.errors import WireError
 
@@ -26,7 +27,7 @@ __all__ = ["main"]
 
 
 def main(argv: list[str]) -> int:
-    """0 when it ran, 1 with a sentence when it could not, 2 for wrong arguments."""
+    """0 when it ran, 1 with a sentence when it could not or a check failed, 2 for wrong arguments."""
     parser = argparse.ArgumentParser(prog="streamer bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_flv(commands.add_parser("flv", help="N viewers of an HTTP-FLV or WS-FLV URL"))
@@ -73,6 +74,7 @@ def _add_whep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=_count, default=1, help="among which the viewers are divided")
     parser.add_argument("--decrypt-every", type=_count, default=50, metavar="K", help="one viewer in K is checked")
     parser.add_argument("--settle", type=_positive, default=5.0, metavar="SECONDS", help="before and after the joins")
+    parser.add_argument("--metrics", metavar="URL", help="the node's metrics, where they are not at /metrics")
     parser.add_argument("--token", help="sent as Authorization: Bearer")
     parser.add_argument("--no-floor", dest="floor", action="store_false")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
@@ -137,9 +139,11 @@ def _whep(args: argparse.Namespace) -> int:
     print(table(whep_rows(result)))
     for note in result.notes:
         print(f"note: {note}")
+    for failure in result.failures:
+        print(f"FAILED: {failure}")
     if args.json:
         args.json.write_text(json.dumps(result.to_json(), indent=2) + "\n")
-    return 0
+    return 1 if result.failures else 0
 
 
 def _publish(args: argparse.Namespace) -> int:
