@@ -19,7 +19,8 @@ START_CODE = b"\0\0\0\1"  # H.264, B.1
 @dataclass(slots=True)
 class MediaSample:
     """`pictures` are (RTP time, Annex B), a keyframe first; `sounds` (RTP time, Opus packet). Without `lips` there are
-    no pictures. `reports` are the sender reports (NTP, RTP time) of both kinds that a viewer had at the end.
+    no pictures. It begins so many seconds into the window. `reports` are the sender reports (NTP, RTP time) of both
+    kinds that a viewer had at the end.
     """
 
     lips: bool
@@ -49,13 +50,15 @@ class SampleTaker:
         self._parameter_sets = _annex_b(parameter_sets)
         self._timeline = timeline
         self._starts: deque[float] = deque()
+        self._window_begun = 0.0
         self._video_reports: deque[tuple[int, int]] = deque(maxlen=REPORTS)
         self._audio_reports: deque[tuple[int, int]] = deque(maxlen=REPORTS)
         self._open: MediaSample | None = None
 
     def begin(self, starts: Sequence[float], now: float) -> None:
-        """Take samples from so many seconds after now on."""
-        self._starts.extend(now + start for start in starts)
+        """The window begins now: take samples from so many seconds of it on."""
+        self._window_begun = now
+        self._starts.extend(starts)
 
     def reported(self, ntp: int, rtp_time: int, *, video: bool) -> None:
         """A sender report."""
@@ -80,11 +83,12 @@ class SampleTaker:
             self._open = None
 
     def _sample(self, now: float, *, may_begin: bool) -> MediaSample | None:
-        if self._open is not None and now - self._open.begun >= SAMPLE_S:
+        at = now - self._window_begun
+        if self._open is not None and at - self._open.begun >= SAMPLE_S:
             self.finish()
-        if self._open is None and may_begin and self._starts and now >= self._starts[0]:
+        if self._open is None and may_begin and self._starts and at >= self._starts[0]:
             self._starts.popleft()
-            self._open = MediaSample(self._lips, now, self._parameter_sets, self._timeline)
+            self._open = MediaSample(self._lips, at, self._parameter_sets, self._timeline)
         return self._open
 
 

@@ -49,14 +49,14 @@ class Reading:
     flashes: list[FlashSeen] = field(default_factory=list)
 
 
-def read_samples(samples: Iterable[MediaSample], window_begun: float = 0.0) -> Reading:
+def read_samples(samples: Iterable[MediaSample]) -> Reading:
     """Decodes them, which takes about a tenth of the time that they last."""
     reading = Reading()
     for sample in samples:
         beeps = _listen(sample, reading)
         if sample.lips and sample.sounds:
             flashes = _look(sample, reading)
-            reading.flashes += _match(sample, flashes, beeps, window_begun)
+            reading.flashes += _match(sample, flashes, beeps)
     return reading
 
 
@@ -107,9 +107,7 @@ def _decode(decoder: Any, data: bytes, time: int) -> list[Any]:
     return list(decoder.decode(packet))
 
 
-def _match(
-    sample: MediaSample, flashes: list[tuple[float, int]], beeps: list[float], window_begun: float
-) -> Iterator[FlashSeen]:
+def _match(sample: MediaSample, flashes: list[tuple[float, int]], beeps: list[float]) -> Iterator[FlashSeen]:
     """Nothing where sound and picture have no clock in common."""
     by_reports, by_timeline = _report_clocks(sample), _timeline_clocks(sample)
     clocks = by_reports or by_timeline
@@ -117,7 +115,7 @@ def _match(
         return
     for at, number in flashes:
         if clocks.has_sound_around(at, sample):
-            seconds = sample.begun - window_begun + (at - sample.pictures[0][0]) / VIDEO_RATE
+            seconds = sample.begun + (at - sample.pictures[0][0]) / VIDEO_RATE
             apart = [None if pair is None else pair.apart(at, beeps) for pair in (by_reports, by_timeline)]
             yield FlashSeen(number, seconds, *apart)
 

@@ -248,7 +248,10 @@ class _WhepLoop:
         """Read the next few of those that count, so many that it is everybody's turn each `SWEEP_S`."""
         share = min(1.0, (now - self._swept_at) / SWEEP_S)
         self._swept_at = now
-        for _ in range(ceil(share * len(self._counting))):
+        self._sweep_next(ceil(share * len(self._counting)), now)
+
+    def _sweep_next(self, count: int, now: float) -> None:
+        for _ in range(count):
             viewer = self._counting.popleft()
             if not viewer.open:
                 continue
@@ -294,6 +297,7 @@ class _WhepLoop:
     def _obey(self, now: float) -> None:
         """START or STOP. EOFError, which ends this process, when the one that started it is gone."""
         order = self._control.recv()
+        self._sweep_next(len(self._counting), now)  # what came until now is counted on this side of the border
         if order == START:
             self._measured_from = now
             self._cpu_before = time.process_time()
