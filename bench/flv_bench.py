@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,46 +13,32 @@ from bench.figures import Spread
 from bench.floor import FloorPlan, FloorReport, Schedule, run_floor
 from bench.flv_client import Target
 from bench.load_run import (
-    ANSWER_S,
-    FLOOR_S,
     START_UP_S,
     LoadFigures,
+    LoadOptions,
     Measured,
     load_figures,
     load_notes,
     machine,
     measure,
+    play_floor,
     publishing,
     shares,
 )
-from bench.viewers import START, STOP, ViewerPlan, ViewerReport, run_viewers
+from bench.viewers import ViewerPlan, ViewerReport, run_viewers
 
 __all__ = ["FlvBenchOptions", "FlvResult", "run_flv_bench"]
 
 RAW_RAMP = 2000.0  # connections a second to the floor, which is not asked about joining
 
 
-@dataclass(frozen=True, slots=True)
-class FlvBenchOptions:
-    """One run. `stalled` is percent of the viewers; `merge_ms` is the floor's window, 0 for a write per picture.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlvBenchOptions(LoadOptions):
+    """One run. `stalled` is percent of the viewers; `merge_ms` is the floor's window, 0 for a write per picture."""
 
-    `settle` is how many seconds to wait after publishing began, for a whole GOP to be there, and again after the last
-    viewer joined, for the bursts that joiners get to be over.
-    """
-
-    url: str
-    viewers: int
-    seconds: float
-    pid: int | None = None
-    publish: str | None = None
-    bitrate: int = 2_500_000
-    ramp: float = 200.0
     stalled: float = 0.0
     websocket: bool = False
     merge_ms: int = 0
-    processes: int = 1
-    settle: float = 5.0
-    floor: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,17 +128,8 @@ def _measure_floor(options: FlvBenchOptions, merged: ViewerReport, viewers: int)
         floor = stack.enter_context(Child("floor", run_floor, FloorPlan(schedule, viewers)))
         target = Target(websocket=False, host="127.0.0.1", port=floor.hear(START_UP_S), path="")
         readers = _start_readers(stack, options, target, viewers)
-        for child in (*readers, floor):
-            child.hear(START_UP_S)
-        for child in (*readers, floor):
-            child.tell(START)
-        time.sleep(min(options.seconds, FLOOR_S))
-        floor.tell(STOP)
-        report: FloorReport = floor.hear(ANSWER_S)
-        for reader in readers:
-            reader.tell(STOP)
-        for reader in readers:
-            reader.hear(ANSWER_S)
+        report: FloorReport
+        report, _ = play_floor(options, floor, readers)
     return report
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "load_notes",
     "machine",
     "measure",
+    "play_floor",
     "publishing",
     "shares",
 ]
@@ -44,23 +45,24 @@ LOOK_S = 15.0  # between two looks at the server in a long window; its worst loo
 BUSY = 90  # percent of a core from which a viewer process is the limit
 
 
-class LoadOptions(Protocol):
-    """What the options of every load bench have in common."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """What every load bench is told. `pid` is the server's process; `ramp` is viewers that join in a second.
 
-    @property
-    def viewers(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def pid(self) -> int | None: ...
-    @property
-    def publish(self) -> str | None: ...
-    @property
-    def bitrate(self) -> int: ...
-    @property
-    def ramp(self) -> float: ...
-    @property
-    def settle(self) -> float: ...
+    `settle` is how many seconds to wait after publishing began, for a whole GOP to be there, and again after the last
+    viewer joined, for the bursts that joiners get to be over.
+    """
+
+    url: str
+    viewers: int
+    seconds: float
+    pid: int | None = None
+    publish: str | None = None
+    bitrate: int = 2_500_000
+    ramp: float = 50.0
+    processes: int = 1
+    settle: float = 5.0
+    floor: bool = True
 
 
 class Reported(Protocol):
@@ -201,6 +203,21 @@ def measure(
             child.tell(STOP)
         reports = [child.hear(ANSWER_S) for child in viewers]
     return Measured(reports, looks[-1].at, before, looks)
+
+
+def play_floor(options: LoadOptions, floor: Child, readers: Sequence[Child]) -> tuple[Any, list[Any]]:
+    """Let the floor's process serve its readers, as long as the window was. What it reports, and what each of them."""
+    everybody = (*readers, floor)
+    for child in everybody:
+        child.hear(START_UP_S)
+    for child in everybody:
+        child.tell(START)
+    time.sleep(min(options.seconds, FLOOR_S))
+    floor.tell(STOP)
+    report = floor.hear(ANSWER_S)
+    for reader in readers:
+        reader.tell(STOP)
+    return report, [reader.hear(ANSWER_S) for reader in readers]
 
 
 def _look_on(options: LoadOptions, metrics: str | None) -> Iterator[Look]:

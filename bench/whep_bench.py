@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,14 +11,13 @@ from typing import Any
 from bench.children import Child
 from bench.figures import Spread
 from bench.load_run import (
-    ANSWER_S,
-    FLOOR_S,
     START_UP_S,
     Measured,
     load_figures,
     load_notes,
     machine,
     measure,
+    play_floor,
     publishing,
     shares,
 )
@@ -27,7 +25,6 @@ from bench.media_sample import sample_starts
 from bench.node_metrics import metrics_beside
 from bench.picture_log import PictureFigures
 from bench.sample_reading import read_samples
-from bench.viewers import START, STOP
 from bench.whep_floor import DatagramSchedule, WhepFloorPlan, WhepFloorReport, run_whep_floor, run_whep_readers
 from bench.whep_http import WhepUrl
 from bench.whep_result import WhepBenchOptions, WhepFloorFigures, WhepResult
@@ -104,17 +101,9 @@ def _measure_floor(options: WhepBenchOptions, merged: WhepReport) -> _MeasuredFl
         readers = [stack.enter_context(Child("floor's viewers", run_whep_readers, count)) for count in counts]
         ports = tuple(port for reader in readers for port in reader.hear(START_UP_S))
         floor = stack.enter_context(Child("floor", run_whep_floor, WhepFloorPlan(schedule, ports)))
-        for child in (*readers, floor):
-            child.hear(START_UP_S)
-        for child in (*readers, floor):
-            child.tell(START)
-        time.sleep(min(options.seconds, FLOOR_S))
-        floor.tell(STOP)
-        report: WhepFloorReport = floor.hear(ANSWER_S)
-        for reader in readers:
-            reader.tell(STOP)
-        dropped = sum(reader.hear(ANSWER_S) for reader in readers)
-    return _MeasuredFloor(report, viewers, dropped)
+        report: WhepFloorReport
+        report, dropped = play_floor(options, floor, readers)
+    return _MeasuredFloor(report, viewers, sum(dropped))
 
 
 def _result(

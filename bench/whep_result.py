@@ -5,32 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bench.figures import Spread
-from bench.load_run import LoadFigures
+from bench.load_run import LoadFigures, LoadOptions
 from bench.sample_reading import FlashSeen
 
 __all__ = ["NodeFigures", "SoundFigures", "WhepBenchOptions", "WhepFloorFigures", "WhepResult"]
 
 
-@dataclass(frozen=True, slots=True)
-class WhepBenchOptions:
-    """One run. `ramp` is viewers that join in a second; of `decrypt_every` viewers one is checked to the end. `metrics`
-    is where the server has its metrics; without it a Streamer node is looked for at the place of the URL.
-
-    `settle` is how many seconds to wait after publishing began, for a whole GOP to be there, and again after the last
-    viewer joined, for the bursts that joiners get to be over.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhepBenchOptions(LoadOptions):
+    """One run. Of `decrypt_every` viewers one is checked to the end. `metrics` is where the server has its metrics;
+    without it a Streamer node is looked for at the place of the URL.
     """
 
-    url: str
-    viewers: int
-    seconds: float
-    pid: int | None = None
-    publish: str | None = None
-    bitrate: int = 2_500_000
-    ramp: float = 50.0
-    processes: int = 1
     decrypt_every: int = 50
-    settle: float = 5.0
-    floor: bool = True
     metrics: str | None = None
     token: str | None = field(default=None, repr=False)
 
