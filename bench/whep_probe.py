@@ -20,6 +20,7 @@ from wire.rtp.sequence import Unwrapper
 
 __all__ = ["SentPicture", "WhepProbe"]
 
+MAX_SENT = 2000  # pictures of the floor's schedule, which is played round and round: over a minute
 PLI_S = 0.5  # between two requests for a keyframe: Chromium asks again after 200 ms to 1 s
 _IDR, _SPS, _PPS = 5, 7, 8
 _FIRST_SLICE, _LAST_SLICE = 1, 5
@@ -160,7 +161,7 @@ class WhepProbe:
             self.taker.picture(unit.rtp_time, unit.nals, now, keyframe=keyframe)
 
     def _note_sent(self, packet: RtpPacket, size: int) -> None:
-        if not self.measuring:
+        if not self.measuring or len(self.sent) >= MAX_SENT:
             return
         time = self._sent_time(packet.timestamp)
         if self._sending is not None and time > self._sending:

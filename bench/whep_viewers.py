@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import sys
@@ -299,6 +300,7 @@ class _WhepLoop:
         order = self._control.recv()
         self._sweep_next(len(self._counting), now)  # what came until now is counted on this side of the border
         if order == START:
+            gc.freeze()  # the viewers stay until the end: looking through them again and again would hold the loop up
             self._measured_from = now
             self._cpu_before = time.process_time()
             for viewer in self._viewers:
