@@ -23,6 +23,7 @@ from relay.flv_packager import FlvPackager
 from relay.flv_seat import FlvSeat
 from relay.flv_viewer import FlvViewer, ViewerCounters, ViewerLimits
 from relay.outlet import open_outlet
+from relay.problem import problem
 from relay.renditions import (
     UnknownRendition,
     choices_of,
@@ -439,10 +440,5 @@ def _unavailable(reason: Reason) -> web.Response:
 
 
 def _refusal(status: int, reason: Reason, detail: str) -> web.Response:
-    """Problem details (RFC 9457)."""
-    return web.json_response(
-        {"type": "about:blank", "title": reason.name, "status": status, "detail": detail, "code": reason.code},
-        status=status,
-        content_type="application/problem+json",
-        headers={"Retry-After": str(RETRY_AFTER)} if status in (404, 503) else None,
-    )
+    headers = {"Retry-After": str(RETRY_AFTER)} if status in (404, 503) else None
+    return problem(status, detail, reason=reason, headers=headers)
