@@ -26,7 +26,6 @@ from media.publisher import Publisher
 from relay.flv_handler import FlvLimits, FlvRelay
 from relay.flv_viewer import ViewerLimits
 from relay.recorder import Recorder
-from relay.renditions_handler import renditions_handler
 from streamer.access import Access
 from streamer.address import Address
 from streamer.api import Api
@@ -276,7 +275,6 @@ class Node:
         api = Api(self.hub, self.flv, whep, views=views, access=self.operators)
         return (
             web.get("/live/{room}.flv", self.flv.handle),
-            renditions_handler(self.hub),
             *self.webrtc.routes(),
             *self.events.gateway.routes(),
             *api.routes(),
