@@ -51,6 +51,7 @@ def _add_flv(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pid", type=_count, help="the server's process: its processor time and memory are measured")
     parser.add_argument("--publish", metavar="PUBLISH_URL", help="publish a stamped stream there during the run")
     parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video for --publish")
+    parser.add_argument("--no-audio", dest="audio", action="store_false", help="--publish sends pictures alone")
     parser.add_argument("--ramp", type=_positive, default=200.0, metavar="PER_S", help="viewers that join in a second")
     parser.add_argument("--stalled", type=_percent, default=0.0, metavar="PERCENT", help="viewers that stop reading")
     parser.add_argument("--ws", dest="websocket", action="store_true", help="view over WebSocket whatever the scheme")
@@ -69,6 +70,7 @@ def _add_whep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pid", type=_count, help="the server's process: its processor time and memory are measured")
     parser.add_argument("--publish", metavar="PUBLISH_URL", help="publish a stamped stream there during the run")
     parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video for --publish")
+    parser.add_argument("--no-audio", dest="audio", action="store_false", help="--publish sends pictures alone")
     parser.add_argument("--ramp", type=_positive, default=50.0, metavar="PER_S", help="viewers that join in a second")
     parser.add_argument("--processes", type=_count, default=1, help="among which the viewers are divided")
     parser.add_argument("--decrypt-every", type=_count, default=50, metavar="K", help="one viewer in K is checked")
@@ -88,6 +90,7 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=_count, default=30)
     parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video")
     parser.add_argument("--keyint", type=_positive, default=2.0, help="seconds between keyframes")
+    parser.add_argument("--no-audio", dest="audio", action="store_false", help="send pictures alone")
     parser.set_defaults(command=_publish)
 
 
@@ -143,7 +146,7 @@ def _whep(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    clip = make_clip(ClipOptions(args.width, args.height, args.fps, args.bitrate, args.keyint))
+    clip = make_clip(ClipOptions(args.width, args.height, args.fps, args.bitrate, args.keyint, args.audio))
     stop = threading.Event()
 
     def stop_now(_number: int, _frame: FrameType | None) -> None:

@@ -9,11 +9,12 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from bench.stamp import UUID, sei_nal
-from wire.flv import SCRIPT, VIDEO, FlvParser, FlvTag
+from wire.flv import AUDIO, SCRIPT, VIDEO, FlvParser, FlvTag
 from wire.flv_audio import AudioConfigRecord, parse_audio
 from wire.flv_video import VideoConfigRecord, VideoFrame, parse_video
 
@@ -28,13 +29,15 @@ AUDIO_BIT_RATE = 128_000
 
 @dataclass(frozen=True, slots=True)
 class ClipOptions:
-    """`bitrate` is bits per second of video, `keyint` seconds; `fps` times 8 and `keyint` must come out even."""
+    """`bitrate` is bits per second of video, `keyint` seconds; `fps` times 8 and `keyint` must come out even.
+    Without `audio` the clip has pictures alone."""
 
     width: int = 1280
     height: int = 720
     fps: int = 30
     bitrate: int = 2_500_000
     keyint: float = 2.0
+    audio: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Clip:
     def video_bitrate(self) -> int:
         """Bits per second, FLV bodies."""
         return sum(len(tag.body) for tag in self.tags if tag.kind == VIDEO) * 8000 // self.length_ms
+
+    @property
+    def has_audio(self) -> bool:
+        return any(tag.kind == AUDIO for tag in self.tags)
 
 
 def make_clip(options: ClipOptions) -> Clip:
@@ -111,14 +118,14 @@ def _encode(options: ClipOptions, bitrate: int) -> bytes:
     stored = io.BytesIO()
     with av.open(stored, "w", format="flv", options={"flvflags": "no_duration_filesize+no_sequence_end"}) as container:
         video = _add_video(container, options, bitrate)
-        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
-        audio.bit_rate = AUDIO_BIT_RATE
+        audio = _add_audio(container) if options.audio else None
         for frame in _pictures(options):
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        for sound in _sounds():
-            container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
+        if audio is not None:
+            for sound in _sounds():
+                container.mux(audio.encode(sound))
+            container.mux(audio.encode(None))
     return stored.getvalue()
 
 
@@ -132,6 +139,12 @@ def _add_video(container: OutputContainer, options: ClipOptions, bitrate: int) -
     # One second of buffer holds each second near the rate and still lets a keyframe be a keyframe.
     rate = {"maxrate": str(bitrate), "bufsize": str(bitrate), "sc_threshold": "0"}
     stream.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", **rate}
+    return stream
+
+
+def _add_audio(container: OutputContainer) -> AudioStream:
+    stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
+    stream.bit_rate = AUDIO_BIT_RATE
     return stream
 
 

@@ -41,6 +41,7 @@ class FlvBenchOptions:
     pid: int | None = None
     publish: str | None = None
     bitrate: int = 2_500_000
+    audio: bool = True
     ramp: float = 200.0
     stalled: float = 0.0
     websocket: bool = False
@@ -101,7 +102,7 @@ def run_flv_bench(options: FlvBenchOptions) -> FlvResult:
     target = Target.parse(options.url, websocket=options.websocket)
     with ExitStack() as stack:
         if options.publish:
-            clip = ClipOptions(bitrate=options.bitrate)
+            clip = ClipOptions(bitrate=options.bitrate, audio=options.audio)
             publisher = stack.enter_context(Child("publisher", run_publisher, options.publish, clip))
             publisher.hear(START_UP_S)
             time.sleep(options.settle)

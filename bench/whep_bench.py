@@ -49,6 +49,7 @@ class WhepBenchOptions:
     pid: int | None = None
     publish: str | None = None
     bitrate: int = 2_500_000
+    audio: bool = True
     ramp: float = 50.0
     processes: int = 1
     decrypt_every: int = 50
@@ -138,7 +139,7 @@ def run_whep_bench(options: WhepBenchOptions) -> WhepResult:
     url = WhepUrl(options.url, options.token)
     with ExitStack() as stack:
         if options.publish:
-            clip = ClipOptions(bitrate=options.bitrate)
+            clip = ClipOptions(bitrate=options.bitrate, audio=options.audio)
             publisher = stack.enter_context(Child("publisher", run_publisher, options.publish, clip))
             publisher.hear(START_UP_S)
             time.sleep(options.settle)

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from interaction.settings import RedisSettings, RoomSettings, ShopSettings
 from streamer.address import Address, AddressList
 from streamer.ladder import DEFAULT_LADDER, Ladder
+from streamer.origins import OriginList
 
 __all__ = [
     "AccessSettings",
@@ -83,6 +84,11 @@ class HttpSettings:
     )
     max_connections_per_address: int = setting(
         5_000, "Connections at once from one address. A whole office may share one.", low=1, high=1_000_000, live=True
+    )
+    origins: OriginList = setting(
+        OriginList(("*",)),
+        "The sites whose pages may embed rooms: play, join, and load the SDK. Origins such as `https://shop.example`, "
+        "or `*` for all. The node's own pages always may.",
     )
     shutdown_timeout_s: float = setting(
         5.0, "How long requests may take to finish when the node stops.", unit="s", low=0, high=600
