@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import replace
 
 import pytest
@@ -52,6 +53,24 @@ def test_a_rung_that_nothing_encodes_is_left_out(caplog: pytest.LogCaptureFixtur
     broken = replace(SMALL, preset="", profile="no such profile")
     assert usable([broken, SMALL]) == (SMALL,)
     assert caplog.records[0].getMessage().startswith("rung 180p is left out: libx264 does not begin")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "h264_nvenc ended its process with SIGSEGV"),
+        ("raise SystemExit(3)", "h264_nvenc ended its process with exit code 3"),
+        ("import time; time.sleep(60)", "h264_nvenc did not answer within 1 s"),
+    ],
+)
+def test_a_driver_that_crashes_or_hangs_is_a_problem_like_any_other(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, code: str, expected: str
+) -> None:
+    monkeypatch.setattr("ingest.encoder_probe.PROBE_TIMEOUT", 1.0)
+    driver = f"import json, sys\nif json.loads(sys.argv[1])['encoder'] == 'h264_nvenc':\n    {code}\n"
+    kept = usable([replace(SMALL, encoder="h264_nvenc", preset="p1")], (sys.executable, "-c", driver))
+    assert [rung.encoder for rung in kept] == ["libx264"]
+    assert expected in caplog.text
 
 
 def test_one_thread_is_enough_for_what_the_default_has(monkeypatch: pytest.MonkeyPatch) -> None:
