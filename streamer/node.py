@@ -23,6 +23,7 @@ from media.clock import SystemClock
 from media.gop import GopLimits
 from media.hub import Hub, HubLimits
 from media.publisher import Publisher
+from media.rung import Rung
 from relay.flv_handler import FlvLimits, FlvRelay
 from relay.flv_viewer import ViewerLimits
 from relay.recorder import Recorder
@@ -45,6 +46,8 @@ from streamer.recordings import Recordings
 from streamer.reload import plan_reload
 from streamer.tls import TlsError, TlsFiles
 from streamer.transcode_samples import transcode_samples
+from streamer.usable_rungs import usable_rungs
+from streamer.viewer_counts import ViewerCounts
 from streamer.webrtc_side import WebRtcSide
 from wire.rtmp import RtmpLimits
 
@@ -99,10 +102,12 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
-        self.transcoding = Transcoding()
+        self._rungs: dict[tuple[Rung, ...], tuple[Rung, ...]] = {}
+        self.transcoding = Transcoding(rungs_of=self._rungs_of)
         self.hub.on_open = self.transcoding.watch
         self.webrtc = WebRtcSide(config.webrtc, self.hub, self.clock, authorize=self._authorize, knows=self._knows)
-        self.health = HealthBoard(self.hub, self.clock)
+        self.transcoding.viewers_of = ViewerCounts(self._places, self.clock.now)
+        self.health = HealthBoard(self.hub, self.clock, self.transcoding.findings)
         self.recordings = Recordings(self.hub, Recorder(config.data.dir / RECORDINGS_FOLDER), config.record.rooms)
         self.events = InteractionLayer(
             config.redis,
@@ -125,6 +130,7 @@ class Node:
         """Serve until `stop` is set. Raises KeyFileError, TlsError or ListenError before anything is served."""
         self.keys.load()
         tls = self._tls = TlsFiles.from_settings(self.config.tls)
+        self._rungs = await usable_rungs(self.config.ladder)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.recordings.recorder.close)
             stack.push_async_callback(self.transcoding.wait_closed)
@@ -279,6 +285,17 @@ class Node:
             *self.events.gateway.routes(),
             *api.routes(),
         )
+
+    def _rungs_of(self, room: str) -> tuple[Rung, ...]:
+        """Of a broadcast that begins: what was found to work at the start, or a changed ladder as it is."""
+        rungs = self.config.ladder.for_room(room)
+        return self._rungs.get(rungs, rungs)
+
+    def _places(self) -> Iterator[tuple[str, str]]:
+        """The room and the rendition of everyone who watches."""
+        yield from ((room, rendition) for room, rendition, _ in self.flv.viewers())
+        for session in self.webrtc.whep.sessions():
+            yield from ((session.stream.key, rendition) for rendition in session.renditions)
 
     def _knows(self, room: str) -> bool:
         """A room is one that is live, has a key, or, where anyone may publish, any."""
