@@ -429,6 +429,8 @@ export interface DanmakuLook {
   readonly mode?: "scroll" | "top" | "bottom";
   /** 12 to 64. */
   readonly size?: number;
+  /** Who says it, as the viewer calls themselves; a token's name goes before it. At most 40 characters. */
+  readonly name?: string;
 }
 
 export interface SendMore {
