@@ -139,7 +139,7 @@ class DemoShow:
             (28.0, self._open_sale),
             (29.0, lambda: self._show(KETTLE)),
             (34.0, self._give),
-            (54.0, lambda: self._desk.ask("POST", f"shop/products/{KETTLE.id}/hide")),
+            (54.0, self._hide),
         ]
         beats = [(n * BEAT_S, self._like) for n in range(1, int(CYCLE_S / BEAT_S))]
         talk = [(n * TALK_S + 0.7, self._talk) for n in range(int(CYCLE_S / TALK_S))]
@@ -176,6 +176,9 @@ class DemoShow:
 
     def _show(self, product: Product) -> None:
         self._desk.ask("POST", f"shop/products/{product.id}/show")
+
+    def _hide(self) -> None:
+        self._desk.ask("POST", f"shop/products/{KETTLE.id}/hide")
 
     def _open_sale(self) -> None:
         taken = {_key(item): item["reserved"] + item["sold"] for item in self._state()}

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { Lanes } from "../watch/danmaku/lanes";
-import { isDark } from "../watch/danmaku/sprite";
+import { Lanes } from "../../watch/danmaku/lanes";
+import { isDark } from "../../watch/danmaku/sprite";
 
 const STAGE = 400;
 const GAP = 20;
