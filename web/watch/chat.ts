@@ -11,6 +11,8 @@ import { explain, refusalOf } from "./refusals";
 /** Code points in one danmaku (docs/interaction.md). */
 const LONGEST = 200;
 const WARN_BELOW = 20;
+/** Later than this after its picture, a line no longer crosses it. */
+const LATEST_MS = 2_000;
 const NOTE_MS = 6_000;
 
 export class Chat {
@@ -57,7 +59,7 @@ export class Chat {
   #heard({ id, sender, body }: EventOf<"danmaku">, fired: Fired): void {
     this.log.add({ id, sender, name: body.name ?? null, text: body.text, own: fired.own });
     // What was said before this viewer came is in the list, and not over a picture that it was not about.
-    if (fired.snapshot) return;
+    if (fired.snapshot || (fired.lateMs > LATEST_MS && !fired.own)) return;
     this.#layer.add({ id, sender, text: body.text, color: body.color, mode: body.mode, size: body.size, own: fired.own });
   }
 

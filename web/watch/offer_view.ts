@@ -25,8 +25,9 @@ export class OfferView {
 
   constructor(tag: "li" | "div", words: Words, buy: (offer: Offer) => void) {
     this.#words = words;
-    const text = el("div", "offer-text", this.#mark, this.#title, el("p", "price-line", this.#price, this.#was), this.#facts);
-    this.node = el(tag, "offer", this.#picture, text, el("div", "offer-act", this.buy, this.#link));
+    const head = el("div", "offer-head", this.#mark, this.#title);
+    const money = el("div", "offer-money", el("p", "price-line", this.#price, this.#was), this.#facts);
+    this.node = el(tag, "offer", this.#picture, head, money, el("div", "offer-act", this.#link, this.buy));
     this.buy.addEventListener("click", () => {
       if (this.#offer?.standing === "open") buy(this.#offer);
     });

@@ -31,8 +31,10 @@ export class OrderSheet {
   readonly #what = el("p", "answer-what");
   readonly #time = el("p", { class: "answer-time", attributes: { "aria-live": "off" } });
   readonly #note = el("p", "quiet");
-  readonly #first = el("button", { class: "button wide", attributes: { type: "button" } });
-  readonly #second = el("button", { class: "button wide plain", attributes: { type: "button" } });
+  /** Try again, or give back. */
+  readonly #first = el("button", { class: "button wide act", attributes: { type: "button" } });
+  /** Keep watching. */
+  readonly #second = el("button", { class: "button wide done", attributes: { type: "button" } });
   #product: string | null = null;
   #step: Step = { at: "choose" };
   #key: string | null = null;
@@ -99,7 +101,7 @@ export class OrderSheet {
     }
     // An answer must be seen, also by somebody who went on watching meanwhile.
     this.#sheet.open();
-    this.#first.focus();
+    this.#second.focus();
   }
 
   #answered(purchase: Purchase, coupon: Coupon | null): void {
