@@ -55,14 +55,14 @@ export class WhepConnection implements Connection {
     const media = new MediaStream();
     this.#peer.addTransceiver("video", { direction: "recvonly" });
     this.#peer.addTransceiver("audio", { direction: "recvonly" });
-    this.#peer.ontrack = ({ track }) => media.addTrack(track);
+    // Not before there is something in it: the picture before stays until then, and a page counts as loaded.
+    this.#peer.ontrack = ({ track }) => {
+      media.addTrack(track);
+      if (video.srcObject !== media) this.#show(media);
+    };
     this.#peer.onconnectionstatechange = () => this.#note();
     addEventListener("pagehide", this.#onPageHide);
-    video.srcObject = media;
     this.#negotiate().catch((error: unknown) => this.#over(this.#failure(error)));
-    video.play().catch((error: DOMException) => {
-      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
-    });
     this.#frames.start();
     this.#measuring = setInterval(() => void this.#measure(), MEASURE_MS);
   }
@@ -96,6 +96,15 @@ export class WhepConnection implements Connection {
 
   anchorAt(anchor: RtpAnchor): void {
     this.#position.anchorAt(anchor);
+  }
+
+  #show(media: MediaStream): void {
+    if (this.#isOver) return;
+    const { video } = this.#settings;
+    video.srcObject = media;
+    video.play().catch((error: DOMException) => {
+      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
+    });
   }
 
   async #negotiate(): Promise<void> {
