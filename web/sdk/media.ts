@@ -34,6 +34,8 @@ export interface MediaListener {
   onPlace(place: Place, shown: Shown | null): void;
   onScript(script: unknown): void;
   onTransport(transport: Transport): void;
+  /** The connection is given up; its last picture is still on the element. */
+  onLeave(): void;
 }
 
 export interface MediaSettings extends ConnectionSettings {
@@ -212,6 +214,7 @@ export class Media {
     this.#connection = null;
     if (!connection) return;
     this.#jumpsBefore += connection.measured.jumps;
+    this.#listener.onLeave();
     connection.close();
   }
 

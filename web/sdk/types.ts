@@ -54,6 +54,8 @@ export interface Session {
 
   // How it is doing.
   readonly state: SessionState;
+  /** Whether the room says that there is a broadcast now; null while it has not said, and where no room is joined. */
+  readonly isLive: boolean | null;
   readonly stats: Stats;
   /** The transport in use, or being tried. */
   readonly transport: Transport;
@@ -134,6 +136,11 @@ export interface Notices {
   readonly shelf: Shelf;
   /** The picture now comes another way. */
   readonly transport: Transport;
+  /**
+   * The picture's connection is given up, and its last picture is still on the element: copy it now to show it until the
+   * next "frame".
+   */
+  readonly leave: Readonly<Record<string, never>>;
   /** Something that was sent without a promise (likes) was refused. */
   readonly refused: { readonly kind: string; readonly refusal: Refusal };
   /** A sale by wall clock is known before its card is due (`body.opens_ms`): for a countdown. The card's event follows. */

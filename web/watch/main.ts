@@ -20,6 +20,7 @@ import { Chosen, type Preferences } from "./preferences";
 import { Settings } from "./settings";
 import { Sheet } from "./sheet";
 import { ShelfView } from "./shelf";
+import { keepLastPicture } from "./still";
 import { roomOf, transportOf } from "./page_address";
 import { TroubleView } from "./trouble_view";
 
@@ -98,13 +99,15 @@ function build(session: Session, video: HTMLVideoElement, words: Words, chosen: 
     write: () => chat.focus(),
     like: () => likes.press(),
   });
+  keepLastPicture(session, video, byId<HTMLCanvasElement>("still"));
   new TroubleView(session, words);
   new Announcements(session, words);
   calm.addEventListener("change", () => apply(chosen.now));
-  for (const name of ["pause", "waiting", "play", "playing"]) {
-    video.addEventListener(name, () => (layer.paused = video.paused || video.readyState < 3));
-  }
-  session.on("frame", () => (layer.paused = false));
+  const follow = (): void => {
+    layer.paused = video.paused || session.state.media.phase !== "playing";
+  };
+  for (const name of ["pause", "play"]) video.addEventListener(name, follow);
+  session.on("state", follow);
   const showNumbers = (): void => {
     const { presence } = session.totals;
     byId("audience").hidden = presence === 0;

@@ -34,6 +34,7 @@ export class ShelfView {
     const extras = this.#extras.map(({ node }) => node);
     this.node = el("div", "shelf", this.#empty, this.#list, ...extras, this.#ordersHead, this.#ordersList);
     session.on("shelf", () => this.render());
+    session.on("reset", () => this.render());
     orders.onChange(() => this.render());
     words.render(() => this.render());
   }

@@ -25,6 +25,8 @@ export interface Seen {
   readonly troubledMs: number;
   /** For how long the room has not been joined. */
   readonly apartMs: number;
+  /** Whether the room says that there is a broadcast; null: it has not said. */
+  readonly isLive: boolean | null;
 }
 
 /** A reconnect within this is silent. */
@@ -69,17 +71,26 @@ const REASONS: Readonly<Record<MediaCode, Key>> = {
 /** Reasons for which the picture that is still there is no longer the truth. */
 const FINAL: ReadonlySet<MediaCode> = new Set<MediaCode>(["ended", "stopped", "no-room", "forbidden", "unsupported"]);
 
+/** A host that has just begun has its room told a moment before its picture is there. */
+const LIVE_PATIENCE_MS = 1_000;
+
 export function troubleOf({ media, room }: SessionState, seen: Seen): Trouble {
   if (media.phase === "closed") return NONE;
   if (media.phase === "blocked") return { level: "start", what: "start", hint: null, again: false };
   if (media.phase === "playing") return roomTrouble(room, seen);
-  const code = media.code ?? (media.phase === "silent" ? "host-away" : null);
+  const code = media.code ?? guess(media.phase, seen);
   if (code === null || (!AT_ONCE.has(code) && seen.troubledMs < PATIENCE_MS && media.phase !== "silent")) {
     return seen.hadPicture ? NONE : { ...NONE, level: "spinner" };
   }
   const what = code === "forbidden" && room.code === "token" ? "trouble.expired" : REASONS[code];
   const level = seen.hadPicture && !FINAL.has(code) ? "toast" : "panel";
   return { level, what, hint: hintOf(what), again: media.phase === "over" && code !== "unsupported" };
+}
+
+/** What is the matter while the server has not said so: it holds a viewer's request for some seconds for a host to come. */
+function guess(phase: SessionState["media"]["phase"], { hadPicture, troubledMs, isLive }: Seen): MediaCode | null {
+  if (phase === "silent") return "host-away";
+  return isLive === false && !hadPicture && troubledMs >= LIVE_PATIENCE_MS ? "not-live" : null;
 }
 
 /** The picture is well. */

@@ -30,10 +30,7 @@ export class TroubleView {
     });
     session.on("state", () => this.#look());
     session.on("frame", () => {
-      if (!this.#hadPicture) {
-        this.#hadPicture = true;
-        this.#look();
-      }
+      if (!this.#hadPicture) this.#look();
     });
     setInterval(() => this.#look(), LOOK_MS);
   }
@@ -41,7 +38,10 @@ export class TroubleView {
   #look(): void {
     const { state } = this.#session;
     const now = performance.now();
-    if (state.media.phase === "playing") this.#hadPicture = true;
+    if (state.media.phase === "playing" && !this.#hadPicture) {
+      this.#hadPicture = true;
+      byId("stage").dataset["picture"] = "yes";
+    }
     this.#troubledSince = state.media.phase === "playing" ? null : (this.#troubledSince ?? now);
     const apart = state.room.phase === "retrying" || state.room.phase === "over";
     this.#apartSince = apart ? (this.#apartSince ?? now) : null;
@@ -50,6 +50,7 @@ export class TroubleView {
       hadPicture: this.#hadPicture,
       troubledMs: since(this.#troubledSince),
       apartMs: since(this.#apartSince),
+      isLive: this.#session.isLive,
     };
     this.#show(troubleOf(state, seen));
     this.#showBadge();

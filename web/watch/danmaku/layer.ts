@@ -15,6 +15,8 @@ const SLOWEST = 75;
 const RUSH = 0.6;
 const RUSH_AT = 20;
 const GAP = 24;
+/** Lines that come in one instant do not march in step: each begins up to so many pixels further out. */
+const SCATTER = 90;
 /** A longer line is cut: of the stage's width, but never below so many pixels. */
 const LONGEST_SHARE = 0.9;
 const SHORTEST_LIMIT = 200;
@@ -194,8 +196,9 @@ export class DanmakuLayer {
       // Where every lane is in use it runs with the others.
       if (lane !== null) return this.#keep({ line, sprite, lane, from: this.#travel, until: now + STANDING_MS });
     }
-    const lane = this.#lanes.run(sprite.width, this.#travel, this.#width, GAP);
-    return lane !== null && this.#keep({ line, sprite, lane, from: this.#travel, until: null });
+    const out = Math.random() * SCATTER;
+    const lane = this.#lanes.run(sprite.width + out, this.#travel, this.#width, GAP);
+    return lane !== null && this.#keep({ line, sprite, lane, from: this.#travel + out, until: null });
   }
 
   #keep(shown: Shown): true {
