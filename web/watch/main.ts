@@ -3,7 +3,7 @@
 import { count } from "../i18n/format";
 import { chooseLanguage, Words } from "../i18n/words";
 import { connect } from "../sdk";
-import type { Session, TransportChoice } from "../sdk/types";
+import type { Session } from "../sdk/types";
 import { Announcements } from "./announcements";
 import { Card } from "./card";
 import { Chat } from "./chat";
@@ -47,7 +47,7 @@ function start(room: string): void {
   const video = byId<HTMLVideoElement>("video");
   const session = connect(room, {
     video,
-    transport: transportOf(location.search) ?? (chosen.now.transport as TransportChoice),
+    transport: transportOf(location.search) ?? chosen.now.transport,
     token: tokenOf(room),
     language: words.language,
   });

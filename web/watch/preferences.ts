@@ -1,5 +1,6 @@
 // What a viewer chose, kept in this browser. A browser that keeps nothing gets the defaults each time.
 
+import type { TransportChoice } from "../sdk/types";
 import type { Density } from "./danmaku/layer";
 
 export interface Preferences {
@@ -7,7 +8,7 @@ export interface Preferences {
   readonly danmaku: boolean;
   readonly opacity: number;
   readonly density: Density;
-  readonly transport: string;
+  readonly transport: TransportChoice;
   readonly name: string;
 }
 
@@ -32,7 +33,7 @@ export function read(text: string | null): Preferences {
     danmaku: typeof danmaku === "boolean" ? danmaku : DEFAULTS.danmaku,
     opacity: typeof opacity === "number" && opacity >= OPACITY[0] && opacity <= OPACITY[1] ? opacity : DEFAULTS.opacity,
     density: density === "few" || density === "some" || density === "all" ? density : DEFAULTS.density,
-    transport: typeof transport === "string" ? transport : DEFAULTS.transport,
+    transport: transport === "webrtc" || transport === "ws" || transport === "http" ? transport : DEFAULTS.transport,
     name: typeof name === "string" ? name.slice(0, LONGEST_NAME) : DEFAULTS.name,
   };
 }

@@ -42,9 +42,10 @@ export class Settings {
       changed(chosen.now);
     };
     this.#quality = new Chips("quality", (name) => session.setRendition(name === AUTO ? null : name));
-    this.#transport = new Chips("transport", (transport) => {
+    this.#transport = new Chips("transport", (value) => {
+      const transport = value as TransportChoice;
       change({ transport });
-      session.setTransport(transport as TransportChoice);
+      session.setTransport(transport);
     });
     this.#danmaku = new Chips("danmaku", (value) => change({ danmaku: value === "on" }));
     this.#density = new Chips("density", (density) => change({ density: density as Density }));
