@@ -1,4 +1,4 @@
-"""The watch page in Chromium, playing what a real encoder pushes. There is a picture here and no room: the page plays."""
+"""The watch page in Chromium, playing what a real encoder pushes. There is a picture and no room: the page plays."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ async def browsing(chromium: str) -> AsyncIterator[tuple[Page, list[str]]]:
         browser = await playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
         page = await browser.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" and _matters(said) else None)
+        page.on(
+            "console", lambda said: complaints.append(said.text) if said.type == "error" and _matters(said) else None
+        )
         try:
             yield page, complaints
         finally:
