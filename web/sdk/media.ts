@@ -221,6 +221,8 @@ export class Media {
   #frame(place: Place | null, shown: Shown): void {
     this.#framesAll++;
     this.#framesHere++;
+    // The same picture again, as a server answers a browser that misses the next, is no sign of the host.
+    if (place !== null && this.#frameT !== null && place.t <= this.#frameT && this.#state.phase !== "blocked") return;
     this.#noteProgress();
     this.#playing();
     if (place === null) return;
