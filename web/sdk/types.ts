@@ -248,6 +248,8 @@ export interface You {
   readonly sender: string;
   readonly role: "viewer" | "moderator" | "host" | "backend";
   readonly maySend: boolean;
+  /** An anonymous viewer's own: with it as `token` a later session is the same viewer, for a day. Null for others. */
+  readonly token: string | null;
 }
 
 export interface Totals {

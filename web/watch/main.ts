@@ -11,7 +11,7 @@ import { Controls } from "./controls";
 import { DanmakuLayer } from "./danmaku/layer";
 import { byId, face, fillWords, setText } from "./dom";
 import { Hearts } from "./hearts";
-import { tokenOf } from "./identity";
+import { Identity } from "./identity";
 import { Layout } from "./layout";
 import { Likes } from "./likes";
 import { OrderSheet } from "./order_sheet";
@@ -45,12 +45,14 @@ function start(room: string): void {
   });
   setText(byId("room"), room);
   const video = byId<HTMLVideoElement>("video");
+  const identity = new Identity(room);
   const session = connect(room, {
     video,
     transport: transportOf(location.search) ?? chosen.now.transport,
-    token: tokenOf(room),
     language: words.language,
+    ...identity.options,
   });
+  identity.follow(session);
   window.streamer = session;
   build(session, video, words, chosen);
 }
