@@ -83,6 +83,6 @@ def watching(browser: Browser, node: RunningNode, room: str, **context: Any) -> 
     try:
         viewer = Watching(profile.new_page(), node, room)
         yield viewer
-        assert viewer.complaints == []
+        assert viewer.complaints == [], viewer.complaints
     finally:
         profile.close()

@@ -14,7 +14,7 @@ export class OfferView {
   readonly #words: Words;
   readonly #picture = el("div", { class: "thumb", attributes: { "aria-hidden": "true" } });
   readonly #mark = el("span", "mark");
-  readonly #title = el("h3", "title");
+  readonly #title = el("p", "title");
   readonly #price = el("span", "price");
   readonly #was = el("s", "was");
   readonly #facts = el("p", "offer-facts");
