@@ -414,7 +414,9 @@ async def _read_until_closed(socket: web.WebSocketResponse, viewer: FlvViewer) -
         elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             return PROTOCOL
         elif message.type is not WSMsgType.PONG:
-            if message.type is WSMsgType.CLOSE and not viewer.queued_bytes:  # else the answer would split a message
+            is_between = not viewer.queued_bytes  # else the answer would split a message
+            viewer.close(VANISHED)  # RFC 6455, 5.5.1: no more data frames after the answer
+            if message.type is WSMsgType.CLOSE and is_between:
                 await socket.close(drain=False)
             return VANISHED
 

@@ -35,6 +35,7 @@ export class WhepConnection implements Connection {
   #isOver = false;
   #wasConnected = false;
   #arrived = 0;
+  readonly #newest = new Map<"video" | "audio", number>();
   #measured: Measured = { jumps: 0, dropped: 0, freezes: 0, bufferS: 0 };
   #measuring: ReturnType<typeof setInterval> | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
@@ -55,14 +56,14 @@ export class WhepConnection implements Connection {
     const media = new MediaStream();
     this.#peer.addTransceiver("video", { direction: "recvonly" });
     this.#peer.addTransceiver("audio", { direction: "recvonly" });
-    this.#peer.ontrack = ({ track }) => media.addTrack(track);
+    // Not before there is something in it: the picture before stays until then, and a page counts as loaded.
+    this.#peer.ontrack = ({ track }) => {
+      media.addTrack(track);
+      if (video.srcObject !== media) this.#show(media);
+    };
     this.#peer.onconnectionstatechange = () => this.#note();
     addEventListener("pagehide", this.#onPageHide);
-    video.srcObject = media;
     this.#negotiate().catch((error: unknown) => this.#over(this.#failure(error)));
-    video.play().catch((error: DOMException) => {
-      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
-    });
     this.#frames.start();
     this.#measuring = setInterval(() => void this.#measure(), MEASURE_MS);
   }
@@ -96,6 +97,15 @@ export class WhepConnection implements Connection {
 
   anchorAt(anchor: RtpAnchor): void {
     this.#position.anchorAt(anchor);
+  }
+
+  #show(media: MediaStream): void {
+    if (this.#isOver) return;
+    const { video } = this.#settings;
+    video.srcObject = media;
+    video.play().catch((error: DOMException) => {
+      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
+    });
   }
 
   async #negotiate(): Promise<void> {
@@ -181,10 +191,24 @@ export class WhepConnection implements Connection {
     return receiver?.getSynchronizationSources()[0]?.rtpTimestamp;
   }
 
+  /** Whether the picture or the sound is further than when this was asked before; true until there is either. */
+  #hasNews(): boolean {
+    let hasNews = this.#newest.size === 0;
+    for (const kind of ["video", "audio"] as const) {
+      const rtp = this.#lastRtp(kind);
+      const before = this.#newest.get(kind);
+      if (rtp === undefined || (before !== undefined && ((rtp - before) | 0) <= 0)) continue;
+      this.#newest.set(kind, rtp);
+      hasNews = true;
+    }
+    return hasNews;
+  }
+
   async #measure(): Promise<void> {
     const reports = [...(await this.#peer.getStats()).values()].filter(({ type }) => type === "inbound-rtp");
     if (this.#isOver) return;
-    this.#arrived = reports.reduce((sum, report) => sum + (report.packetsReceived ?? 0), 0);
+    // A browser that misses pictures asks for the last one again, and gets it: that is nothing new.
+    if (this.#hasNews()) this.#arrived = reports.reduce((sum, report) => sum + (report.packetsReceived ?? 0), 0);
     const video = reports.find(({ kind }) => kind === "video");
     if (!video) return;
     const emitted: number = video.jitterBufferEmittedCount ?? 0;
