@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import chat, shop
+from bench import chat, shop, sync
 from bench.blip_bench import BlipOptions, run_blip_bench
 from bench.children import ChildError
 from bench.clip import ClipOptions, make_clip
@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
     _add_publish(commands.add_parser("publish", help="send a stamped stream over RTMP or WHIP for ever"))
     chat.add_parser(commands)
     shop.add_parser(commands)
+    sync.add_parser(commands)
     args = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:

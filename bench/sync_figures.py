@@ -25,8 +25,8 @@ TICKS_PER_MS = 90
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One event as it was sent, at Unix second `sent`. `how` is "now", "wall" or "t"; `wall` is the Unix second that was
-    meant, None where a place was given instead; `t_ms` is where the server put it.
+    """One event as it was sent, at Unix second `sent`. `how` is "now", "wall" or "t"; `wall` is the Unix second that
+    was meant, None where a place was given instead; `t_ms` is where the server put it.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Firing:
     """One event as a page showed it. `code` is what was burned into the frame on the screen: host and pts.
 
     `fired_ms` and `arrived_ms` are Unix milliseconds; `t_ms` and `frame_ms` are media time: of the event, and of the
-    frame that the page says it displayed. `by` is the page's reason to fire, `hidden` says that it was in the background.
+    frame that the page says it displayed. `by` is the page's reason to fire, `hidden` says whether nobody could see it.
     """
 
     id: str

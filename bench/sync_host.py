@@ -10,9 +10,9 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
 
 import av.logging
 
@@ -51,12 +51,12 @@ class Captures:
         index = bisect_right(self._walls, wall)
         return self._all[index - 1] if index else None
 
+    def steps(self) -> list[float]:
+        """Seconds between one capture and the next of the same host."""
+        return [b.wall - a.wall for a, b in pairwise(self._all) if a.number == b.number]
+
     def of(self, number: int, code_ms: int) -> Capture | None:
         return self._by_code.get((number, code_ms))
-
-
-class Publisher(Protocol):
-    def run(self) -> None: ...
 
 
 class SyncHost:

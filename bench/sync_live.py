@@ -33,7 +33,7 @@ VIDEO_TICKS_PER_MS = 90
 class LiveMedia:
     """Runs from the first of its `shots`: a picture is due at its pts, a sound when its 20 ms are over.
 
-    `options.url`, `codec`, `bframes`, `audio` and `duration` are not looked at: by WHIP it is H.264 without B-frames, and Opus.
+    Of the options only size, rate and number count: by WHIP it is always H.264 without B-frames, and Opus.
     """
 
     def __init__(self, options: DemoOptions, on_capture: OnCapture) -> None:

@@ -1,6 +1,6 @@
 """A path that loses packets: a network namespace for the server, and a firewall rule in front of it.
 
-Needs root, `ip` and `nft`. The viewers stay outside, so that what they are sent passes the rule, whatever the transport.
+Needs root, `ip` and `nft`. The viewers stay outside, so that what they are sent passes the rule on any transport.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from types import TracebackType
 __all__ = ["LossyNetwork", "NoNetwork"]
 
 MIN_SIZE = 300
-"""Bytes. Only media is lost, so that a run's loss is the loss that was asked for: smaller packets are answers and sound."""
+"""Bytes. Only pictures are lost, so that a run's loss is the loss that was asked for: what is smaller is sound and
+answers.
+"""
 _RULE = """
 table inet sync {{
-    chain out {{ type filter hook output priority 0; oifname "{device}" meta length > {size} numgen random mod 1000 < {loss} counter drop; }}
+    chain out {{
+        type filter hook output priority 0;
+        oifname "{device}" meta length > {size} numgen random mod 1000 < {loss} counter drop
+    }}
 }}
 """
 

@@ -69,7 +69,8 @@ function recordSync(session, video, { prefix, every }) {
 
   session.on("frame", (frame) => {
     const code = seen++ % every === 0 ? timed(readCode) : null;
-    frames.push([frame.t, ...(code ?? [null, null]), unixMs(frame.presentedAt), unixMs(frame.expectedDisplayAt), frame.presentedFrames]);
+    const shown = [unixMs(frame.presentedAt), unixMs(frame.expectedDisplayAt), frame.presentedFrames];
+    frames.push([frame.t, ...(code ?? [null, null]), ...shown]);
   });
 
   session.onEvent("*", (event, fired) => {
