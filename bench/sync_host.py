@@ -9,6 +9,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -85,7 +86,8 @@ class SyncHost:
         """SIGKILL: no goodbye to the server."""
         if not self._is_killed:
             self._is_killed = True
-            os.kill(self._child.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.kill(self._child.pid, signal.SIGKILL)
             self._child.__exit__(None, None, None)
 
 

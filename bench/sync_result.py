@@ -21,8 +21,6 @@ __all__ = ["PageResult", "SyncResult", "assess"]
 STEADY_MS = 1.0
 """How much `t - burned pts` of one host may move: FLV counts whole milliseconds."""
 USUAL_REFRESH_MS = 1000 / 60
-JOIN_S = 1.0
-"""A page that has just shown its first picture may not have the room's answer yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +159,8 @@ def _page(run: SyncRun, viewer: SyncViewer, captures: Captures) -> PageResult:
     first: dict[str, Firing] = {}
     for firing in viewer.firings:
         first.setdefault(firing.id, firing)
-    judged = [
-        judge.judge(event, first.get(event.id))
-        for event in run.posted
-        if event.id in first or event.sent > viewer.opened + JOIN_S
-    ]
+    judged = [judge.judge(event, first[event.id]) for event in run.posted if event.id in first]
+    judged += [judge.judge(event, None) for event in run.not_shown(viewer)]
     steady = [frame for frame in viewer.drawn if frame.presented_ms >= 1000 * run.measured_from]
     wrong = sum(_is_wrong(run, frame.t_ms, frame.code) for frame in steady)
     return PageResult(

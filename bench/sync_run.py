@@ -36,6 +36,8 @@ CALIBRATION_FRAMES = 90
 AHEAD_MS = (300, 1500)
 """An event at an explicit `t` is posted so long before the newest frame gets there."""
 COLLECT_S = 1.0
+JOIN_S = 1.0
+"""A page that has just shown its first picture may not have the room's answer yet."""
 LOOK_S = 0.1
 
 
@@ -159,15 +161,19 @@ class SyncRun:
             raise error
 
     async def finish(self) -> None:
-        """Wait until every page has shown the last event, or had the time for it."""
-        last = self.posted[-1].id if self.posted else None
+        """Wait until every page has shown all events, or had the time for it."""
         deadline = time.monotonic() + LAST_S
         while time.monotonic() < deadline:
             for viewer in self.viewers:
                 await viewer.collect()
-            if all(any(firing.id == last for firing in viewer.firings) for viewer in self.viewers):
+            if not any(self.not_shown(viewer) for viewer in self.viewers):
                 return
             await asyncio.sleep(LOOK_S)
+
+    def not_shown(self, viewer: SyncViewer) -> list[Posted]:
+        """Events that were posted while this page was there, and that it has not fired."""
+        fired = {firing.id for firing in viewer.firings}
+        return [event for event in self.posted if event.sent > viewer.opened + JOIN_S and event.id not in fired]
 
     def captures(self) -> Captures:
         return Captures(capture for host in self.hosts for capture in host.captures())

@@ -1,10 +1,8 @@
-"""The page of a sync run: the SDK with one video, and a recorder that reads the bar code of what is displayed."""
+"""What runs in the page of a sync run: the SDK with one video, and a recorder that reads what is displayed."""
 
 from __future__ import annotations
 
-import json
-
-__all__ = ["RECORDER", "WATCH_ARRIVALS", "sdk_page"]
+__all__ = ["RECORDER", "START", "WATCH_ARRIVALS"]
 
 RECORDER = """
 function recordSync(session, video, { prefix, every }) {
@@ -132,16 +130,15 @@ WATCH_ARRIVALS = """
 """
 
 
-def sdk_page(room: str, transport: str, rendition: str | None, *, prefix: str, every: int) -> str:
-    """A whole HTML page, to be served at the node's own origin."""
-    options = {"transport": transport, "rendition": rendition}
-    recorder = {"prefix": prefix, "every": every}
-    return f"""<!doctype html><meta charset="utf-8"><title>{transport}</title>
-<video id="video" muted autoplay playsinline style="width:100%"></video>
-<script>{RECORDER}</script>
-<script type="module">
-import {{ connect }} from "/web/sdk.js";
-const video = document.getElementById("video");
-window.session = connect({json.dumps(room)}, {{ video, ...{json.dumps(options)} }});
-window.recorder = recordSync(window.session, video, {json.dumps(recorder)});
-</script>"""
+START = (
+    "async ({ room, options, recording }) => {"
+    + RECORDER
+    + """
+    const { connect } = await import("/web/sdk.js");
+    const video = Object.assign(document.createElement("video"), { muted: true, autoplay: true, playsInline: true });
+    video.style.width = "100%";
+    document.body.replaceChildren(video);
+    window.session = connect(room, { video, ...options });
+    window.recorder = recordSync(window.session, video, recording);
+}"""
+)
