@@ -61,8 +61,10 @@ class GopRing:
         gop.units.append(unit)
         gop.size += unit.size
         too_long = unit.dts - gop.first_dts > self._limits.seconds * TICKS_PER_SECOND
-        if too_long or self.size > self._limits.size:
+        if too_long:
             self._forget_current()
+        elif self.size > self._limits.size:
+            self._make_room(gop)
 
     def replay(self) -> Iterator[AccessUnit]:
         """The newest group, in order of arrival, from its sync point on. Empty when there is none to join."""
@@ -89,10 +91,13 @@ class GopRing:
         if self.size + unit.size > self._limits.size:
             del self._gops[:-1]
 
+    def _make_room(self, current: _Gop) -> None:
+        if current.size <= self._limits.size:
+            del self._gops[:-1]
+        else:
+            self._forget_current()
+
     def _forget_current(self) -> None:
         """Nothing inside a group can be joined, so without its start the whole group goes."""
-        if len(self._gops) > 1 and self.size > self._limits.size >= self._gops[-1].size:
-            del self._gops[:-1]
-            return
         self.oversized += 1
         self.clear()

@@ -13,6 +13,7 @@ from media.event import Event
 from media.gop import GopLimits, GopRing
 from media.reader import Reader
 from media.reasons import RECONNECT, Reason
+from media.rung import Rendition
 from media.ticks import TICKS_PER_SECOND, Ticks
 from media.timeline import Timeline
 from media.track import SOURCE, Track
@@ -110,13 +111,15 @@ class Stream:
         self.on_keyframe_wanted: Callable[[], None] | None = None
         self.on_demand: Callable[[Stream], None] = lambda stream: None
         self.could_make: Callable[[str], Track | None] = lambda codec: None
+        self.could_encode: Callable[[], tuple[Rendition, ...]] = tuple
+        self.on_rung_keyframe_wanted: Callable[[], None] | None = None
         self._clock = clock
         self._limits = limits
         self._rings: dict[str, GopRing] = {}
         self._attachments: list[_Attachment] = []
         self._settling: _Settling | None = _Settling(Kinds())
         self._was_ready = False
-        self._keyframe_asked = float("-inf")
+        self._keyframe_asked: dict[bool, float] = {}
 
     def __repr__(self) -> str:
         return f"<Stream {self.key} {self.epoch} {self.state} readers={len(self._attachments)}>"
@@ -177,6 +180,13 @@ class Stream:
         return frozenset(wanted - {SOURCE, source.codec})
 
     @property
+    def unmet_video(self) -> frozenset[str]:
+        """Renditions that readers want besides the source's own. Empty while there is no picture."""
+        if self.source_video is None:
+            return frozenset()
+        return frozenset(a.video for a in self._attachments if a.video is not None) - {SOURCE}
+
+    @property
     def gop_limits(self) -> GopLimits:
         """How large a group of pictures may be that is kept for joiners."""
         return self._limits
@@ -213,17 +223,21 @@ class Stream:
             attachment.reader.on_event(event)
 
     def request_keyframe(self, rendition: str = SOURCE) -> bool:
-        """Ask the publisher for a keyframe. False where nobody can make one."""
-        if rendition != SOURCE or self.on_keyframe_wanted is None:
+        """Ask the publisher, or for a rung the encoder, for a keyframe. False where nobody can make one."""
+        ask = self.on_keyframe_wanted if rendition == SOURCE else self.on_rung_keyframe_wanted
+        if ask is None:
             return False
+        # all rungs make theirs together, so one request in the interval serves them all
+        kind = rendition == SOURCE
         now = self._clock.now()
-        if now - self._keyframe_asked >= KEYFRAME_REQUEST_INTERVAL:
-            self._keyframe_asked = now
-            self.on_keyframe_wanted()
+        if now - self._keyframe_asked.get(kind, float("-inf")) >= KEYFRAME_REQUEST_INTERVAL:
+            self._keyframe_asked[kind] = now
+            ask()
         return True
 
     # What follows is for the publisher, the hub, and the transcoder, which is told by `on_demand`: called whenever
-    # readers come or go and whenever the publisher's sound changes its codec. `could_make` is its promise in advance.
+    # readers come or go, whenever the publisher's sound changes its codec, and with the first picture. `could_make` is
+    # its promise of sound in advance, and `could_encode` the rungs that may be asked for now, best first.
 
     def promise(self, track: Track) -> None:
         """Sound in another codec will be delivered: who attaches for it finds its configuration in `audio` at once."""
@@ -233,6 +247,13 @@ class Stream:
         """Nobody makes this sound any more."""
         if self.audio.get(track.codec) is track:
             del self.audio[track.codec]
+
+    def withdraw_rung(self, name: str, reason: Reason) -> None:
+        """Nobody encodes this rung any more: what was kept of it goes, and who still reads it is told."""
+        if name == SOURCE or self.renditions.pop(name, None) is None:
+            return
+        self._rings.pop(name, None)
+        self._end_readers(reason, lambda attachment: attachment.video == name)
 
     def expect(self, kinds: Kinds) -> None:
         """A publisher begins, and says what it will send."""
@@ -260,7 +281,7 @@ class Stream:
         for attachment in tuple(self._attachments):
             if attachment.wants(unit.track):
                 attachment.reader.push(unit)
-        if self._settling is not None and (unit.is_video or unit.track.rendition == SOURCE):
+        if self._settling is not None and unit.track.rendition == SOURCE:
             self._settle(self._settling, unit)
 
     def end(self, reason: Reason) -> None:
@@ -271,7 +292,10 @@ class Stream:
 
     def _note_track(self, track: Track) -> None:
         if track.is_video:
+            is_new = self.renditions.get(track.rendition) is not track
             self.renditions[track.rendition] = track
+            if is_new and track.rendition == SOURCE:
+                self.on_demand(self)
         elif self.audio.get(track.codec) is not track:
             before = self.source_audio
             if track.rendition == SOURCE:

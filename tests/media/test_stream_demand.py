@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from media.hub import Hub
 from media.publisher import Publisher
-from media.reasons import Reason
+from media.reasons import RECONNECT, Reason
 from media.stream import Kinds, Stream
 from media.track import Codec, Track
 from media.unit import AccessUnit
@@ -82,10 +82,10 @@ def test_nothing_is_unmet_before_there_is_sound_and_when_the_codec_fits() -> Non
         room.stream.attach(Recorder(), audio=audio)
     assert room.told == [set(), set(), set()]
     room.send(track=audio_track())
-    assert room.told[3:] == [{"opus"}]
+    assert room.told[3:] == [set(), {"opus"}]  # the picture, then the sound
     room.claim()
     room.send(track=SOURCE_OPUS)
-    assert room.told[4:] == [set()]
+    assert room.told[-1] == set()
 
 
 def test_made_sound_goes_to_those_who_want_it_and_is_kept_for_joiners() -> None:
@@ -150,3 +150,47 @@ def test_the_track_of_a_codec_is_known_before_anybody_attaches() -> None:
     assert room.stream.audio_track("opus") is OPUS
     assert room.stream.audio_track("mp3") is None
     assert room.told[-1:] == [set()]
+
+
+def rung_unit(track: Track, ticks: int) -> AccessUnit:
+    unit = picture(ticks, key=True)
+    return AccessUnit(track, unit.dts, unit.pts, True, unit.parts)
+
+
+def test_a_rung_that_is_wanted_is_named_and_what_is_made_of_it_reaches_who_wants_it() -> None:
+    room = Room()
+    room.send()
+    source, rung = Recorder(), Recorder()
+    room.stream.attach(source)
+    room.stream.attach(rung, video="360p")
+    assert room.stream.unmet_video == {"360p"}
+    track = Track(Codec.H264, room.stream.source_video.config, "360p")  # type: ignore[union-attr]
+    room.stream.deliver(rung_unit(track, 9000))
+    assert [unit.track for unit in rung.units] == [track]
+    assert all(unit.track is not track for unit in source.units)
+
+
+def test_a_rung_that_is_withdrawn_ends_its_readers_and_nobody_else() -> None:
+    room = Room()
+    room.send()
+    source, rung = Recorder(), Recorder()
+    room.stream.attach(source)
+    room.stream.attach(rung, video="360p")
+    room.stream.deliver(rung_unit(Track(Codec.H264, room.stream.source_video.config, "360p"), 9000))  # type: ignore[union-attr]
+    room.stream.withdraw_rung("360p", RECONNECT)
+    assert rung.ended == [RECONNECT]
+    assert not source.ended
+    assert not room.stream.unmet_video
+    assert "360p" not in room.stream.renditions
+
+
+def test_keyframes_of_rungs_and_of_the_source_are_asked_for_apart() -> None:
+    room = Room()
+    asked: list[str] = []
+    room.publisher.on_keyframe_wanted(lambda: asked.append("source"))
+    assert not room.stream.request_keyframe("360p")
+    room.stream.on_rung_keyframe_wanted = lambda: asked.append("rungs")
+    assert room.stream.request_keyframe("360p")
+    assert room.stream.request_keyframe("720p")
+    assert room.stream.request_keyframe()
+    assert asked == ["rungs", "source"]

@@ -1,8 +1,7 @@
-import mpegts from "mpegts.js";
-
-import { Player, type Stats } from "./player";
-import { roomOf, type Transport, transports, wantsWebRtc } from "./transport";
-import { WhepPlayer } from "./whep_player";
+import { connect } from "../sdk";
+import type { Session, Stats, Transport } from "../sdk";
+import { roomOf, transportOf } from "./room";
+import { explain } from "./words";
 
 declare global {
   interface Window {
@@ -59,9 +58,9 @@ function showControls(): void {
 
 const NAMES: Readonly<Record<Transport, string>> = { ws: "WebSocket", http: "HTTP", webrtc: "WebRTC" };
 
-function showFacts(player: Player | WhepPlayer): void {
-  const { bufferS, width, height, dropped } = player.stats;
-  const via = NAMES[player.transport];
+function showFacts(session: Session): void {
+  const { bufferS, width, height, dropped } = session.stats;
+  const via = NAMES[session.transport];
   const picture = width ? `${width}×${height}` : "no picture";
   const lost = dropped ? ` · ${dropped} frames dropped` : "";
   element("facts").textContent = `${via} · ${picture} · ${Math.round(bufferS * 1000)} ms buffered${lost}`;
@@ -89,38 +88,15 @@ function wire(): void {
   showControls();
 }
 
-function flvPlayer(room: string): Player | null {
-  if (!mpegts.getFeatureList().mseLivePlayback) return null;
-  mpegts.LoggingControl.applyConfig({ enableVerbose: false, enableInfo: false, enableDebug: false });
-  return new Player(video, room, transports(location.search), tell);
-}
-
 function start(room: string): void {
   document.title = `${room} · Streamer`;
   element("room").textContent = room;
   wire();
-  const player = wantsWebRtc(location.search) ? new WhepPlayer(video, room, tell) : flvPlayer(room);
-  if (!player) {
-    tell("This browser cannot play live FLV. Please use a recent Chrome, Edge, Firefox or Safari.");
-    return;
-  }
-  window.streamer = {
-    get nowMs() {
-      return player.position.nowMs;
-    },
-    get epoch() {
-      return player.position.epoch;
-    },
-    get transport() {
-      return player.transport;
-    },
-    get stats() {
-      return player.stats;
-    },
-  };
+  const session = connect(room, { video, transport: transportOf(location.search) });
+  session.on("state", ({ media }) => tell(explain(media)));
+  window.streamer = session;
   tell("Connecting.");
-  player.connect();
-  setInterval(() => showFacts(player), FACTS_INTERVAL_MS);
+  setInterval(() => showFacts(session), FACTS_INTERVAL_MS);
 }
 
 const room = roomOf(location.pathname);

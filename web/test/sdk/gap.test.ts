@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { bufferedAhead, jumpTarget } from "../watch/gap";
+import { bufferedAhead, jumpTarget } from "../../sdk/gap";
 
 function ranges(...pairs: [number, number][]) {
   return {
