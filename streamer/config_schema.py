@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from interaction.settings import RedisSettings, RoomSettings, ShopSettings
 from streamer.address import Address, AddressList
+from streamer.origins import OriginList
 
 __all__ = [
     "AccessSettings",
@@ -80,6 +81,11 @@ class HttpSettings:
     )
     max_connections_per_address: int = _setting(
         5_000, "Connections at once from one address. A whole office may share one.", low=1, high=1_000_000, live=True
+    )
+    origins: OriginList = _setting(
+        OriginList(("*",)),
+        "The sites whose pages may embed rooms: play, join, and load the SDK. Origins such as `https://shop.example`, or "
+        "`*` for all. The node's own pages always may.",
     )
     shutdown_timeout_s: float = _setting(
         5.0, "How long requests may take to finish when the node stops.", unit="s", low=0, high=600

@@ -17,7 +17,13 @@ export default defineConfig({
     // mpegts.js alone is larger than the default warning.
     chunkSizeWarningLimit: 600,
     rollupOptions: {
-      input: { console: "console.html", studio: "studio.html", watch: "watch.html", sdk: "sdk/index.ts" },
+      input: {
+        console: "console.html",
+        studio: "studio.html",
+        watch: "watch.html",
+        sdk: "sdk/index.ts",
+        example: "sdk/example.html",
+      },
       // What the SDK exports is for others, so it must survive, under its own names and at an address that stays.
       preserveEntrySignatures: "strict",
       output: { entryFileNames: ({ name }) => (name === "sdk" ? "sdk.js" : "assets/[name]-[hash].js") },
