@@ -16,6 +16,8 @@ __all__ = ["Drawn", "EventFigures", "Firing", "Judge", "Judged", "Posted", "figu
 
 EARLY_MS = 1.0
 """FLV counts whole milliseconds: less than one says nothing."""
+RETURN_MS = 1000.0
+"""After a page has come back from the background, its video catches up."""
 ENOUGH = 0.99
 """Of the events that were there before their frame."""
 OUTAGE_S = 0.15
@@ -41,7 +43,8 @@ class Firing:
     """One event as a page showed it. `code` is what was burned into the frame on the screen: host and pts.
 
     `fired_ms` and `arrived_ms` are Unix milliseconds; `t_ms` and `frame_ms` are media time: of the event, and of the
-    frame that the page says it displayed. `by` is the page's reason to fire, `hidden` says whether nobody could see it.
+    frame that the page says it displayed. `by` is the page's reason to fire. `is_background` says that nobody could see
+    it, or that the page had just come back and its picture was still the old one.
     """
 
     id: str
@@ -51,7 +54,7 @@ class Firing:
     arrived_ms: float | None
     frame_ms: float | None
     by: str
-    hidden: bool
+    is_background: bool
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Firing:
@@ -65,7 +68,7 @@ class Firing:
             arrived_ms=raw["arrivedMs"],
             frame_ms=None if frame_t is None else frame_t / TICKS_PER_MS,
             by=raw["by"],
-            hidden=raw["hidden"],
+            is_background=raw["hidden"] or (raw["by"] == "timer" and _has_just_returned(raw)),
         )
 
 
@@ -92,11 +95,12 @@ class Drawn:
 class Judged:
     """One event on one page. `verdict` is "on time", "late" or "early" for an event that was there before its frame.
 
-    Else it is "came late": the player was past its `t` before it came. "hidden": it fired in a background page.
+    Else it is "came late": the player was past its `t` before it came. "background": nobody could see the page.
     "instant": it fired by wall clock. "unreadable": no bar code was on the screen. "missing": it never fired.
 
-    `apart_ms` is the displayed frame minus `t`, `truth_ms` the displayed frame minus the instant that was meant, and
-    `ahead_ms` how long the event had been there.
+    `jumped` says that the frame it is late by was the first to be displayed at or past `t`: the picture itself left out
+    what was between. `apart_ms` is the displayed frame minus `t`, `truth_ms` the displayed frame minus the instant that
+    was meant, `ahead_ms` how long the event had been there, `said_ms` what the page says instead of `apart_ms`.
     """
 
     event: Posted
@@ -105,6 +109,7 @@ class Judged:
     truth_ms: float | None = None
     ahead_ms: float | None = None
     said_ms: float | None = None
+    jumped: bool = False
 
 
 class Judge:
@@ -122,20 +127,22 @@ class Judge:
             return Judged(event, "missing")
         if firing.by == "wall":
             return Judged(event, "instant")
-        if firing.hidden:
-            return Judged(event, "hidden")
+        if firing.is_background:
+            return Judged(event, "background")
         shown = None if firing.code is None else self._fits.t_ms(*firing.code)
         if shown is None or firing.t_ms is None:
             return Judged(event, "unreadable")
         apart = shown - firing.t_ms
         meant = true_place(event, self._fits, self._captures)
+        verdict = self._verdict(firing, apart)
         return Judged(
             event,
-            self._verdict(firing, apart),
+            verdict,
             apart,
             truth_ms=None if meant is None else shown - meant,
             ahead_ms=None if firing.arrived_ms is None else firing.fired_ms - firing.arrived_ms,
             said_ms=None if firing.frame_ms is None else firing.frame_ms - firing.t_ms,
+            jumped=verdict == "late" and self._is_first_past(firing, shown),
         )
 
     def _verdict(self, firing: Firing, apart: float) -> str:
@@ -144,6 +151,11 @@ class Judge:
         if self._came_late(firing):
             return "came late"
         return "on time" if apart <= self.allowed_ms else "late"
+
+    def _is_first_past(self, firing: Firing, shown: float) -> bool:
+        """Whether no frame between `t` and the one on the screen was displayed before."""
+        assert firing.t_ms is not None
+        return not any(firing.t_ms <= frame.t_ms < shown - EARLY_MS for frame in self._drawn)
 
     def _came_late(self, firing: Firing) -> bool:
         """Whether the page was past `t` when the event came, by its own pictures: not by what it says of itself."""
@@ -189,12 +201,15 @@ def instants(pages: Sequence[Mapping[str, Firing]]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class EventFigures:
-    """Of one page. Counts by verdict, and milliseconds: `displayed` is frame minus `t`, read back from the picture, of
-    the events that were there before their frame; `said` is what the page says of the same, `ahead` how long they had
-    been there, `truth` frame minus the instant that was meant, `came_late` frame minus `t` of the others.
+    """Of one page: counts by verdict, `jumped` of the late ones whose frame was never displayed, and milliseconds.
+
+    `displayed` is frame minus `t`, read back from the picture, of the events that were there before their frame; `said`
+    is what the page says of the same, `ahead` how long they had been there, `truth` frame minus the instant that was
+    meant; `came_late` is frame minus `t` of the others.
     """
 
     counts: dict[str, int]
+    jumped: int
     twice: int
     by: dict[str, int]
     allowed_ms: float
@@ -230,6 +245,7 @@ def figures(judged: Sequence[Judged], firings: Sequence[Firing], allowed_ms: flo
     ahead = _values(one.ahead_ms for one in timely)
     return EventFigures(
         counts=dict(Counter(one.verdict for one in judged)),
+        jumped=sum(one.jumped for one in judged),
         twice=len(firings) - len({firing.id for firing in firings}),
         by=dict(Counter(firing.by for firing in firings)),
         allowed_ms=allowed_ms,
@@ -241,6 +257,10 @@ def figures(judged: Sequence[Judged], firings: Sequence[Firing], allowed_ms: flo
         truth=Spread.of(_values(one.truth_ms for one in timely)),
         came_late=Spread.of(_values(one.apart_ms for one in judged if one.verdict == "came late")),
     )
+
+
+def _has_just_returned(raw: Mapping[str, Any]) -> bool:
+    return raw["visibleForMs"] is not None and raw["visibleForMs"] < RETURN_MS
 
 
 def _values(found: Any) -> list[float]:

@@ -49,7 +49,7 @@ class PageResult:
             "complaints": list(self.complaints),
             "each": [
                 {"id": one.event.id, "how": one.event.how, "t_ms": one.event.t_ms, "verdict": one.verdict}
-                | {"apart_ms": one.apart_ms, "truth_ms": one.truth_ms, "ahead_ms": one.ahead_ms}
+                | {"apart_ms": one.apart_ms, "truth_ms": one.truth_ms, "ahead_ms": one.ahead_ms, "jumped": one.jumped}
                 for one in self.judged
             ],
         }
@@ -185,6 +185,7 @@ def _page_rows(page: PageResult) -> list[tuple[str, str]]:
     e, g = page.events, page.glass
     share = "no event" if e.share is None else f"{100 * e.share:.1f} % on time"
     counts = ", ".join(f"{count} {verdict}" for verdict, count in e.counts.items())
+    counts += f" ({e.jumped} whose frame was never displayed)" if e.jumped else ""
     by = ", ".join(f"{count} {reason}" for reason, count in e.by.items())
     rows = [
         (page.name, f"{'good' if e.is_good else 'NOT GOOD'}: {share} (within {e.allowed_ms:.0f} ms): {counts}"),

@@ -137,7 +137,7 @@ class SyncRun:
     async def settle(self) -> None:
         """Players find their latency, and the host's delay is measured as a host would: from its own pictures."""
         await asyncio.sleep(self.options.settle)
-        captures = self.hosts[-1].captures()[-CALIBRATION_FRAMES:]
+        captures = [capture for host in self.hosts for capture in host.captures()][-CALIBRATION_FRAMES:]
         places = [(c.wall, self.probe.fits.t_ms(c.number, c.code_ms)) for c in captures]
         self.host_delay = await self.poster.calibrate([(wall, t_ms) for wall, t_ms in places if t_ms is not None])
         for viewer in self.viewers:

@@ -63,7 +63,8 @@ function recordSync(session, video, { prefix, every }) {
   // `performance.now()` and the publisher's clock meet in Unix time; `Date.now()` is cut to whole ms.
   const unixMs = (at) => (at === null ? null : at + Date.now() + 0.5 - performance.now());
   const frames = [], events = [], reads = [], refreshes = [];
-  let seen = 0, last = null;
+  let seen = 0, last = null, visibleSince = null;
+  document.addEventListener("visibilitychange", () => (visibleSince = performance.now()));
 
   session.on("frame", (frame) => {
     const code = seen++ % every === 0 ? timed(readCode) : null;
@@ -79,9 +80,22 @@ function recordSync(session, video, { prefix, every }) {
       id: event.id, kind: event.kind, epoch: event.epoch, t: event.t, code,
       firedMs: unixMs(at), arrivedMs: unixMs(window.syncArrivals?.get(event.id) ?? null),
       frameT: fired.frameT, lateMs: fired.lateMs, by: fired.by, snapshot: fired.snapshot,
-      presentedMs: unixMs(fired.presentedAt), displayMs: unixMs(fired.expectedDisplayAt), hidden: document.hidden,
+      presentedMs: unixMs(fired.presentedAt), displayMs: unixMs(fired.expectedDisplayAt),
+      hidden: document.hidden, visibleForMs: visibleSince === null ? null : at - visibleSince,
     });
   });
+
+  /** What WebRTC itself counts, by kind of media; null where there is none. */
+  async function received() {
+    const peer = (window.syncPeers ?? []).findLast((one) => one.connectionState === "connected");
+    if (!peer) return null;
+    const found = {};
+    for (const report of (await peer.getStats()).values()) {
+      if (report.type === "inbound-rtp") found[report.kind] = report;
+      if (report.type === "media-playout") found.playout = report;
+    }
+    return found;
+  }
 
   function timed(read) {
     const begun = performance.now(), result = read();
@@ -98,9 +112,10 @@ function recordSync(session, video, { prefix, every }) {
 
   return {
     take: () => ({ frames: frames.splice(0), events: events.splice(0), reads: reads.splice(0) }),
-    get state() {
+    async state() {
       const quality = video.getVideoPlaybackQuality();
       return {
+        received: await received(),
         frames: session.stats.frames, stats: { ...session.stats }, state: session.state, transport: session.transport,
         rendition: session.rendition, epoch: session.epoch, nowT: session.nowT, sync: session.sync,
         wallBoundMs: session.wallBoundMs, refreshes: refreshes.slice(), hidden: document.hidden,
@@ -111,11 +126,19 @@ function recordSync(session, video, { prefix, every }) {
 }
 """
 
-# Independent of the SDK: when the bytes of an event were in the page for the first time, by whichever socket.
+# Independent of the SDK: when the bytes of an event were in the page for the first time, by whichever socket; and the
+# peer connections, for what they count.
 WATCH_ARRIVALS = """
 (() => {
   const ids = /PREFIX[0-9]+/g, decoder = new TextDecoder("latin1"), arrivals = new Map();
   window.syncArrivals = arrivals;
+  window.syncPeers = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...rest) {
+      super(...rest);
+      window.syncPeers.push(this);
+    }
+  };
   window.WebSocket = class extends WebSocket {
     constructor(...rest) {
       super(...rest);

@@ -60,13 +60,13 @@ class SyncViewer:
         self.firings += map(Firing.of, taken["events"])
         self.drawn += map(Drawn.of, taken["frames"])
         self.reads += taken["reads"]
-        self.state = await self.window.page.evaluate("recorder.state")
+        self.state = await self.window.page.evaluate("recorder.state()")
 
     async def _wait_for_picture(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not await self.window.page.evaluate("window.recorder ? recorder.state.frames : 0"):
+        while not await self.window.page.evaluate("session.stats.frames"):
             if time.monotonic() > deadline:
-                state = await self.window.page.evaluate("window.recorder ? recorder.state.state : null")
+                state = await self.window.page.evaluate("session.state")
                 raise ChildError(f"{self.name}: no picture within {timeout:.0f} s; {state} {self.complaints}")
             await asyncio.sleep(LOOK_S)
         self.opened = time.time()

@@ -36,7 +36,7 @@ def captures() -> Captures:
 DRAWN = [Drawn(1000 + FRAME_MS * n, None, 100_200 + FRAME_MS * n, 100_210 + FRAME_MS * n, n) for n in range(100)]
 """Each frame is presented 200 ms after its capture."""
 EVENT = Posted("sync-1", "t", 99.0, None, 2010.0)
-FIRING = Firing("sync-1", 2010.0, code_at(2040), 101_240, 100_500, 2040, "frame", hidden=False)
+FIRING = Firing("sync-1", 2010.0, code_at(2040), 101_240, 100_500, 2040, "frame", is_background=False)
 
 
 def judge(fits: Fits, captures: Captures, firing: Firing | None, drawn: list[Drawn] | None = None) -> Judged:
@@ -66,6 +66,15 @@ def test_the_displayed_code_decides_and_not_what_the_page_says(
     assert found.ahead_ms == 740
 
 
+def test_a_late_event_whose_frame_was_never_displayed_is_told_apart(fits: Fits, captures: Captures) -> None:
+    late = replace(FIRING, code=code_at(2160))
+    whole = judge(fits, captures, late)
+    assert (whole.verdict, whole.jumped) == ("late", False)
+    holed = judge(fits, captures, late, [frame for frame in DRAWN if not 2010 <= frame.t_ms < 2160])
+    assert (holed.verdict, holed.jumped) == ("late", True)
+    assert figures([whole, holed, holed], [FIRING], 56).jumped == 2
+
+
 def test_hosts_have_clocks_of_their_own(fits: Fits, captures: Captures) -> None:
     assert judge(fits, captures, replace(FIRING, code=(2, code_at(2040)[1]))).apart_ms == 1030
 
@@ -75,7 +84,7 @@ def test_hosts_have_clocks_of_their_own(fits: Fits, captures: Captures) -> None:
     [
         ({"code": None}, "unreadable"),
         ({"code": (3, 2540)}, "unreadable"),  # a host that nobody has seen
-        ({"hidden": True}, "hidden"),
+        ({"is_background": True}, "background"),
         ({"by": "wall"}, "instant"),
         # The frame of 2040 was presented at 101,240.
         ({"arrived_ms": 101_239.0, "code": code_at(2080)}, "late"),
@@ -119,10 +128,10 @@ def test_ninety_nine_of_a_hundred_are_good_and_one_early_is_not() -> None:
     def judged(*verdicts: str) -> list[Judged]:
         return [Judged(EVENT, verdict, 5.0, None, 100.0, 5.0) for verdict in verdicts]
 
-    good = figures(judged(*["on time"] * 99, "late", "came late", "hidden"), [FIRING], 56)
+    good = figures(judged(*["on time"] * 99, "late", "came late", "background"), [FIRING], 56)
     assert good.is_good
     assert good.share == 0.99
-    assert good.counts == {"on time": 99, "late": 1, "came late": 1, "hidden": 1}
+    assert good.counts == {"on time": 99, "late": 1, "came late": 1, "background": 1}
     assert (good.displayed.count, good.came_late.count) == (100, 1)
     for bad in (["late"] * 2, ["early"], ["missing"], ["unreadable"]):
         assert not figures(judged(*["on time"] * 99, *bad), [FIRING], 56).is_good
@@ -141,8 +150,13 @@ def test_an_instant_is_as_exact_as_the_pages_are_together() -> None:
 
 def test_a_firing_and_a_frame_are_read_from_the_recorders_json() -> None:
     raw = {"id": "sync-1", "t": 180_900, "code": [1, 2540], "firedMs": 101_240, "arrivedMs": 100_500, "frameT": 183_600}
-    assert Firing.of(raw | {"by": "frame", "hidden": False, "kind": "product.show"}) == FIRING
-    empty = Firing.of(raw | {"t": None, "code": None, "frameT": None, "by": "arrival", "hidden": False})
-    assert (empty.t_ms, empty.code, empty.frame_ms) == (None, None, None)
+    assert Firing.of(raw | {"by": "frame", "hidden": False, "visibleForMs": None, "kind": "product.show"}) == FIRING
+    rest = {"by": "timer", "hidden": False, "visibleForMs": None}
+    empty = Firing.of(raw | rest | {"t": None, "code": None, "frameT": None})
+    assert (empty.t_ms, empty.code, empty.frame_ms, empty.is_background) == (None, None, None, False)
+    assert Firing.of(raw | rest | {"hidden": True}).is_background
+    assert Firing.of(raw | rest | {"visibleForMs": 200}).is_background
+    assert not Firing.of(raw | rest | {"visibleForMs": 2000}).is_background
+    assert not Firing.of(raw | rest | {"visibleForMs": 200, "by": "frame"}).is_background
     assert Drawn.of([90_000, 1, 1500, 100_200, 100_210, 0]) == replace(DRAWN[0], code=(1, 1500))
     assert Drawn.of([90_000, None, None, 100_200, 100_210, 0]) == DRAWN[0]

@@ -97,7 +97,7 @@ async def test_an_event_is_recorded_with_the_code_on_the_screen(chromium: str) -
         taken = await window.page.evaluate("recorder.take()")
         (firing,) = map(Firing.of, taken["events"])
         assert (firing.id, firing.t_ms, firing.frame_ms, firing.code) == ("sync-7", 2, 3, (4, 1234))
-        assert (firing.arrived_ms, firing.hidden) == (None, False)
+        assert (firing.arrived_ms, firing.is_background) == (None, False)
         assert await window.page.evaluate("recorder.take()") == {"frames": [], "events": [], "reads": []}
 
 
