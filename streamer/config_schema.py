@@ -84,8 +84,8 @@ class HttpSettings:
     )
     origins: OriginList = _setting(
         OriginList(("*",)),
-        "The sites whose pages may embed rooms: play, join, and load the SDK. Origins such as `https://shop.example`, or "
-        "`*` for all. The node's own pages always may.",
+        "The sites whose pages may embed rooms: play, join, and load the SDK. Origins such as `https://shop.example`, "
+        "or `*` for all. The node's own pages always may.",
     )
     shutdown_timeout_s: float = _setting(
         5.0, "How long requests may take to finish when the node stops.", unit="s", low=0, high=600

@@ -53,8 +53,8 @@ def build_app(
 ) -> web.Application:
     """The whole application. `routes` come from the floors below: `web.get("/live/{room}.flv", handler)`.
 
-    A handler of them may raise `streamer.http_errors.Problem` or any aiohttp HTTPException; what other sites may use gets CORS
-    headers on each prepared response, and a request body is in memory before the handler runs.
+    A handler of them may raise `streamer.http_errors.Problem` or any aiohttp HTTPException; what other sites may
+    use gets CORS headers on each prepared response, and a request body is in memory before the handler runs.
     """
     headers = ResponseHeaders(Origins(settings.origins))
     app = web.Application(

@@ -14,7 +14,7 @@ from wire.whip import EXPOSED_HEADERS, FRAGMENT_TYPE, SDP_TYPE
 __all__ = ["ResponseHeaders"]
 
 OPEN_PREFIXES = ("/live/", "/whep/", "/whip/", "/rooms/", "/web/sdk.js", "/web/sdk/", "/web/assets/")
-"""What a page of another site needs to embed a room. Without cookies there is nothing that a foreign page could abuse."""
+"""What a page of another site needs to embed a room. There are no cookies that a foreign page could abuse."""
 _OFFER_PREFIXES = ("/whep/", "/whip/")
 POLICY = "; ".join(
     (

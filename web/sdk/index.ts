@@ -6,9 +6,12 @@ import type { ConnectOptions, Session } from "./types";
 export { Refused } from "./refusal";
 export type * from "./types";
 
-/** Enter a room: the picture on `options.video`, its events, its shop. Connects at once, and comes back by itself. */
+/**
+ * Enter a room: the picture on `options.video`, its events, its shop. Connects as soon as the caller is done, so that
+ * whoever listens from the start misses nothing; and comes back by itself.
+ */
 export function connect(room: string, options: ConnectOptions): Session {
   const session = new RoomSession(room, options.origin ?? new URL(import.meta.url).origin, options);
-  session.open();
+  queueMicrotask(() => session.open());
   return session;
 }

@@ -11,6 +11,8 @@ const FIRST_MS = 300;
 const LONGEST_MS = 5_000;
 
 export interface Asker {
+  /** Whether there is a connection to ask over. */
+  readonly isJoined: boolean;
   ask(message: Fields): Promise<Fields>;
 }
 
@@ -58,7 +60,7 @@ export class Requests {
   async untilAnswered(message: Fields, progress: Progress, signal?: AbortSignal): Promise<Fields | Refusal> {
     for (let tries = 0; ; tries++) {
       this.#check(signal);
-      const answer = await this.#try(message, progress, signal);
+      const answer = this.#asker.isJoined ? await this.#try(message, progress, signal) : null;
       const no = answer && this.refusalOf(answer);
       if (answer && !no) return answer;
       // "Too fast" and "unavailable" say nothing about a former try of the same request, whose answer got lost.

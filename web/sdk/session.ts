@@ -88,6 +88,7 @@ export class RoomSession implements types.Session {
   }
 
   open(): void {
+    if (this.#isClosed) return;
     this.#stage.open();
     this.#media.start();
     if (this.#hasRoom) this.#room.open();
