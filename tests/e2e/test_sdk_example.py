@@ -2,101 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route
 
 from streamer.http_static import BUILT_PAGES
-from tests.support.chromium import CHROMIUM_FLAGS
-from tests.support.embedder import embedding_site
+from tests.support.embedder import ROOM, ask_room, embedding_site, enter, heard, plays, room_token
 from tests.support.encoders import DemoProcess
 from tests.support.eventually import eventually
-from tests.support.node import RunningNode, running_node, streamer
+from tests.support.node import RunningNode, running_node
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
-FLAGS = (*CHROMIUM_FLAGS, "--allow-loopback-in-peer-connection")
 FRAME_MS = 34
-ROOM = "shop"
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    if not (BUILT_PAGES / "sdk.js").exists():
-        pytest.skip("the pages are not built: make web")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    with embedding_site() as origin:
-        yield origin
-
-
-@pytest.fixture(scope="module")
-def show(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    """The node with a host on the air, and tea in its shop."""
-    with DemoProcess(node.publish_url(ROOM), tmp_path_factory.mktemp("demo") / "demo.log"):
-        eventually(lambda: node.metric("streamer_stream_units_total", room=ROOM) > 60, "a host on the air", within=20)
-        tea = {"title": "Tea", "amount": 999, "currency": "CNY", "stock": 3, "limit": 2}
-        ask(node, "PUT", "/shop/products/tea", tea)
-        yield node
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
-    yield page
-    page.close()
-
-
-@cache
-def token(node: RunningNode, role: str, sender: str) -> str:
-    return streamer("token", ROOM, "--role", role, "--sender", sender, "--data", node.folder).strip()
-
-
-def ask(node: RunningNode, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """What a host's tool asks of the room."""
-    request = urllib.request.Request(node.url(f"/rooms/{ROOM}{path}"), json.dumps(body).encode(), method=method)
-    request.add_header("Authorization", f"Bearer {token(node, 'host', 'host')}")
-    request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer: dict[str, Any] = json.load(response)
-        return answer
-
-
-def enter(page: Page, node: RunningNode, site: str, **options: Any) -> None:
-    page.goto(site)
-    page.wait_for_function("() => 'enter' in window")
-    page.evaluate("([origin, room, options]) => enter(origin, room, options)", [node.url(""), ROOM, options])
-
-
-def plays(page: Page, transport: str) -> None:
-    eventually(lambda: page.evaluate("session.state.media.phase") == "playing", "a picture", within=30)
-    assert page.evaluate("session.transport") == transport
-    eventually(lambda: page.evaluate("session.state.room.phase") in ("joined", "polling"), "the room")
-
-
-def events(page: Page, kind: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = page.evaluate("kind => heard.events.filter(event => event.kind === kind)", kind)
-    return found
 
 
 def test_the_example_shows_the_card_talks_and_buys(show: RunningNode, page: Page) -> None:
     assert len((BUILT_PAGES.parents[2] / "web/sdk/example.ts").read_text().splitlines()) <= 30
-    page.goto(show.url(f"/web/sdk/example.html?room={ROOM}#{token(show, 'viewer', 'ann')}"))
+    page.goto(show.url(f"/web/sdk/example.html?room={ROOM}#{room_token(show, 'viewer', 'ann')}"))
     eventually(lambda: "playing" in (page.text_content("#state") or ""), "a picture", within=30)
     assert "webrtc" in (page.text_content("#state") or "")
-    ask(show, "POST", "/shop/products/tea/show", {})
+    ask_room(show, "POST", "/shop/products/tea/show", {})
     page.wait_for_selector("#card:not([hidden])")
     assert page.text_content("#title") == "Tea"
     page.fill("#talk input", "你好")
@@ -119,11 +47,11 @@ def test_another_site_plays_and_events_fire_on_their_frame(
     enter(page, show, site, transport=transport)
     plays(page, transport)
     for number in range(5):
-        ask(show, "POST", "/events", {"kind": "notice", "body": {"text": f"{transport} {number}"}})
+        ask_room(show, "POST", "/events", {"kind": "notice", "body": {"text": f"{transport} {number}"}})
         page.wait_for_timeout(150)
 
     def mine() -> list[dict[str, Any]]:
-        return [event for event in events(page, "notice") if event["body"]["text"].startswith(f"{transport} ")]
+        return [event for event in heard(page, "notice") if event["body"]["text"].startswith(f"{transport} ")]
 
     eventually(lambda: len(mine()) == 5, "five notices")
     assert [event["body"]["text"] for event in mine()] == [f"{transport} {number}" for number in range(5)]
@@ -165,11 +93,11 @@ def test_without_websockets_the_room_is_polled_and_the_picture_comes_by_http(
         "delete window.RTCPeerConnection; window.WebSocket = class { constructor() { "
         "setTimeout(() => this.onclose?.({ code: 1006 })); } close() {} };"
     )
-    enter(page, show, site, token=token(show, "viewer", "bob"))
+    enter(page, show, site, token=room_token(show, "viewer", "bob"))
     plays(page, "http")
     eventually(lambda: page.evaluate("session.state.room.phase") == "polling", "the room", within=10)
-    ask(show, "POST", "/events", {"kind": "notice", "body": {"text": "polled"}})
-    eventually(lambda: any(e["body"]["text"] == "polled" for e in events(page, "notice")), "the notice")
+    ask_room(show, "POST", "/events", {"kind": "notice", "body": {"text": "polled"}})
+    eventually(lambda: any(e["body"]["text"] == "polled" for e in heard(page, "notice")), "the notice")
     bought = page.evaluate("session.buy({ product: 'tea', amount: 1, currency: 'CNY' })")
     assert (bought["ok"], bought["refusal"]["code"]) == (False, 1125)
 
@@ -184,16 +112,16 @@ def test_a_purchase_outlives_its_connection(show: RunningNode, page: Page, site:
               setTimeout(() => { this.close(); this.onclose({ code: 1006 }); }, 300); }
           } };"""
     )
-    enter(page, show, site, transport="ws", token=token(show, "viewer", "eve"))
+    enter(page, show, site, transport="ws", token=room_token(show, "viewer", "eve"))
     plays(page, "ws")
     bought = page.evaluate("session.buy({ product: 'tea', amount: 999, currency: 'CNY' })")
     assert bought["ok"]
     assert bought["order"]["duplicate"]
     attempts = page.evaluate("heard.notices.filter(n => n.name === 'buying').map(n => n.notice)")
     assert attempts[-1] == {**attempts[0], "phase": "answered", "attempts": 2}
-    left = page.evaluate("session.order(%s)" % json.dumps(bought["order"]["order"]))
+    left = page.evaluate("order => session.order(order)", bought["order"]["order"])
     assert left["state"] == "reserved"
-    assert page.evaluate("session.cancel(%s)" % json.dumps(bought["order"]["order"]))["state"] == "released"
+    assert page.evaluate("order => session.cancel(order)", bought["order"]["order"])["state"] == "released"
 
 
 def test_only_the_sites_that_are_named_may_embed(chromium: str, browser: Browser, site: str, tmp_path: Path) -> None:

@@ -1,16 +1,14 @@
-// What the room says of the broadcast, whether or not there is a picture: which it is, and when its live edge is where.
+// What the room says of the broadcast, whether or not there is a picture: which it is, and what of it is broadcast when.
 
 import { TICKS_PER_MS } from "./place";
 import type { Now } from "./room_wire";
 import type { SyncMode, Ticks } from "./types";
 
-/** The server's map from wall to media time is the smallest delay of the last 30 s; so is this one. */
-const KEPT_MS = 30_000;
-
 export class Broadcast {
   #epoch: string | null = null;
   #sync: SyncMode = "frame";
-  #delays: readonly { readonly atMs: number; readonly delayMs: number }[] = [];
+  /** Server's wall time minus media time, in ms. The server smooths its map, and tells everybody the same. */
+  #delayMs: number | null = null;
   #isKnown = false;
   readonly #over = new Set<string>();
 
@@ -35,15 +33,10 @@ export class Broadcast {
   /** True when another broadcast has begun. */
   hear(now: Now): boolean {
     const began = now.epoch !== null && now.epoch !== this.#epoch;
-    if (now.epoch !== this.#epoch) this.#delays = [];
     this.#epoch = now.epoch;
     this.#sync = now.sync;
     this.#isKnown = true;
-    if (now.anchor !== null && now.anchor.epoch === now.epoch) {
-      const delayMs = now.wallMs - now.anchor.t / TICKS_PER_MS;
-      const fresh = this.#delays.filter(({ atMs }) => now.wallMs - atMs < KEPT_MS);
-      this.#delays = [...fresh, { atMs: now.wallMs, delayMs }];
-    }
+    this.#delayMs = now.t === null ? null : now.wallMs - now.t / TICKS_PER_MS;
     return began;
   }
 
@@ -57,16 +50,13 @@ export class Broadcast {
     return this.#over.has(epoch);
   }
 
-  /** The server's wall time in ms at which the live edge is at `t`; null without a broadcast. */
+  /** The server's wall time in ms at which `t` is broadcast; null without a broadcast. */
   wallMsOf(t: Ticks): number | null {
-    if (this.#delays.length === 0) return null;
-    return t / TICKS_PER_MS + Math.min(...this.#delays.map(({ delayMs }) => delayMs));
+    return this.#delayMs === null ? null : t / TICKS_PER_MS + this.#delayMs;
   }
 
-  /** Where the live edge is at the server's wall time `wallMs`: nobody's picture is further. */
+  /** What is broadcast at the server's wall time `wallMs`: nobody's picture is further. */
   edgeAt(wallMs: number): Ticks | null {
-    if (this.#delays.length === 0) return null;
-    const delayMs = Math.min(...this.#delays.map(({ delayMs }) => delayMs));
-    return Math.max(0, Math.floor((wallMs - delayMs) * TICKS_PER_MS));
+    return this.#delayMs === null ? null : Math.max(0, Math.floor((wallMs - this.#delayMs) * TICKS_PER_MS));
   }
 }

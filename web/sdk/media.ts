@@ -247,7 +247,7 @@ export class Media {
       return;
     }
     // A rung that is no longer made is not waited for.
-    if (code === "not-live" && this.#settings.rendition !== null && this.#settings.isLive() !== false) {
+    if (end.code === "not-live" && this.#settings.rendition !== null && this.#settings.isLive() !== false) {
       this.#settings = { ...this.#settings, rendition: null };
     }
     const atOnce = movedOn && this.#failures < ORDER.length; // a full round without a picture is no reason to hurry

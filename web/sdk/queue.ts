@@ -91,7 +91,7 @@ export class EventQueue {
     const seen = { ...moment, hidden: false };
     const before = this.#waiting.length;
     this.#waiting = this.#waiting.filter(
-      (waiting) => waiting.event.lane === "commerce" || waiting.own || !isDue(waiting, seen),
+      (waiting) => !isTalk(waiting.event) || waiting.own || !isDue(waiting, seen),
     );
     this.#stale += before - this.#waiting.length;
   }
@@ -127,9 +127,14 @@ export function wallDueMs(event: RoomEvent, sync: SyncMode, wallMsOf: (t: Ticks)
   return instants.length > 0 ? Math.max(...instants) + WALL_LEAD_MS : null;
 }
 
+/** What is worth something to those alone who see it at its time. Totals are not: the latest one holds. */
+function isTalk({ lane, kind }: RoomEvent): boolean {
+  return lane === "ambient" && kind !== "likes" && kind !== "presence";
+}
+
 function isDue(waiting: Waiting, moment: Moment): boolean {
   const { event } = waiting;
-  if (moment.hidden && event.lane === "ambient" && !waiting.own) return false;
+  if (moment.hidden && isTalk(event) && !waiting.own) return false;
   if (waiting.dueWallMs !== null) return waiting.dueWallMs <= moment.wallMs;
   // The snapshot holds what every viewer's picture is past.
   if (waiting.snapshot || event.t === null || event.epoch === null) return true;
@@ -142,7 +147,7 @@ function isDue(waiting: Waiting, moment: Moment): boolean {
 
 function isStale(waiting: Waiting, moment: Moment): boolean {
   const { event } = waiting;
-  if (event.lane === "commerce" || event.ttl === null || waiting.own) return false;
+  if (!isTalk(event) || event.ttl === null || waiting.own) return false;
   const onScreen = event.t !== null && event.epoch === moment.place?.epoch ? moment.place : null;
   if (onScreen && event.t !== null) return onScreen.t - event.t > event.ttl * TICKS_PER_MS;
   const isPlaced = event.t !== null && event.epoch === moment.roomEpoch;

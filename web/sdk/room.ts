@@ -233,7 +233,9 @@ export class Room {
     }
     this.#failures++;
     this.#unopened = opened ? 0 : this.#unopened + 1;
-    if (this.#unopened >= SOCKETS) this.#polls = true;
+    // Plain requests that do not get through either: it is the server or the network, not the WebSocket.
+    if (this.#polls && !opened) this.#unopened = 0;
+    this.#polls = this.#unopened >= SOCKETS || (this.#polls && opened);
     const why = navigator.onLine === false ? "offline" : (code !== null && BY_CLOSE[code]) || "lost";
     if (code !== null && code >= 4100) {
       this.#tell("over", why);

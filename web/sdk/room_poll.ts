@@ -15,6 +15,7 @@ export class RoomPoll implements Channel {
   readonly #listener: ChannelListener;
   readonly #over = new AbortController();
   #token: string | null;
+  #joined = false;
 
   constructor(joining: Joining, listener: ChannelListener) {
     this.#joining = joining;
@@ -45,6 +46,7 @@ export class RoomPoll implements Channel {
     if (hello["type"] === "error") return this.#refused(hello);
     // An anonymous viewer is named in the hello, and comes back by that name.
     this.#token = readYou(hello)?.token ?? this.#token;
+    this.#joined = true;
     this.#listener.onHello(hello, askedAt);
     let cursor = hello["cursor"];
     while (!this.#over.signal.aborted) {
@@ -98,6 +100,6 @@ export class RoomPoll implements Channel {
   #end(code: number | null): void {
     if (this.#over.signal.aborted) return;
     this.close();
-    this.#listener.onEnd(code, true);
+    this.#listener.onEnd(code, this.#joined);
   }
 }

@@ -1,7 +1,7 @@
 // The room's messages as values. What cannot be read is null: a message of a later server is not this one's end.
 
 import type { RtpAnchor } from "./rtp_position";
-import type { RoomEvent, SyncMode, Totals, You } from "./types";
+import type { RoomEvent, SyncMode, Ticks, Totals, You } from "./types";
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -34,6 +34,8 @@ export interface Tick {
 export interface Now {
   readonly wallMs: number;
   readonly epoch: string | null;
+  /** The media time that is broadcast at `wallMs`. */
+  readonly t: Ticks | null;
   readonly anchor: RtpAnchor | null;
   readonly sync: SyncMode;
 }
@@ -78,6 +80,7 @@ export function readNow(message: Fields): Now | null {
   return {
     wallMs,
     epoch: typeof epoch === "string" ? epoch : null,
+    t: numberOrNull(message["t"]),
     anchor: readAnchor(message["anchor"]),
     sync: sync === "wall" || sync === "frame+hold" ? sync : "frame",
   };

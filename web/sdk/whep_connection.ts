@@ -128,7 +128,9 @@ export class WhepConnection implements Connection {
   async #refused(response: Response): Promise<void> {
     const { status, detail, code, retryAfterMs } = await readProblem(response);
     const end = endOfStatus(status, detail, retryAfterMs);
-    this.#over(status === 404 && code === NO_ROOM ? { ...end, code: "no-room", mayRetry: false } : end);
+    // With a rung that was asked for, it may be the rung that there is not: then without it, the answer is another one.
+    const isRoom = status === 404 && code === NO_ROOM && this.#settings.rendition === null;
+    this.#over(isRoom ? { ...end, code: "no-room", mayRetry: false } : end);
   }
 
   #failure(error: unknown): End {

@@ -46,7 +46,8 @@ describe("the broadcast as the room tells it", () => {
   const now = (wallMs: number, t: number, epoch: string | null = "a") => ({
     wallMs,
     epoch,
-    anchor: epoch === null ? null : { epoch, rtp: 0, t },
+    t: epoch === null ? null : t,
+    anchor: null,
     sync: "frame" as const,
   });
 
@@ -60,15 +61,16 @@ describe("the broadcast as the room tells it", () => {
     expect(broadcast.isLive).toBe(true);
   });
 
-  it("maps between wall and media time by the smallest delay of 30 s", () => {
+  it("maps between wall and media time as the server says, latest", () => {
     const broadcast = new Broadcast();
     expect([broadcast.wallMsOf(0), broadcast.edgeAt(0)]).toEqual([null, null]);
     broadcast.hear(now(10_040, 0));
     broadcast.hear(now(20_000, 900_000));
     expect(broadcast.wallMsOf(900_000)).toBe(20_000);
     expect(broadcast.edgeAt(20_500)).toBe(945_000);
-    broadcast.hear(now(60_500, 4_500_000));
-    expect(broadcast.wallMsOf(4_500_000)).toBe(60_500);
+    expect(broadcast.edgeAt(0)).toBe(0);
+    broadcast.hear(now(30_000, 0, null));
+    expect(broadcast.wallMsOf(0)).toBeNull();
   });
 
   it("knows which broadcasts are over: those that it is not in", () => {

@@ -133,6 +133,12 @@ describe("what was said", () => {
     expect(queue.due(moment(99_000)).length).toBe(1);
   });
 
+  it("is not what a total is: the latest holds, also in the background", () => {
+    const queue = new EventQueue();
+    queue.push({ ...words(null), kind: "likes", body: { total: 7 } } as never);
+    expect(queue.due(moment(9_000, { hidden: true })).length).toBe(1);
+  });
+
   it("is bounded, and commerce is not", () => {
     const queue = new EventQueue();
     for (let seq = 1; seq <= 3_000; seq++) queue.push(notice(seq, 9_000));
