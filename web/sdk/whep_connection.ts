@@ -51,18 +51,13 @@ export class WhepConnection implements Connection {
   }
 
   open(): void {
-    const { video } = this.#settings;
     const media = new MediaStream();
     this.#peer.addTransceiver("video", { direction: "recvonly" });
     this.#peer.addTransceiver("audio", { direction: "recvonly" });
     this.#peer.ontrack = ({ track }) => media.addTrack(track);
     this.#peer.onconnectionstatechange = () => this.#note();
     addEventListener("pagehide", this.#onPageHide);
-    video.srcObject = media;
-    this.#negotiate().catch((error: unknown) => this.#over(this.#failure(error)));
-    video.play().catch((error: DOMException) => {
-      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
-    });
+    this.#negotiate(media).catch((error: unknown) => this.#over(this.#failure(error)));
     this.#frames.start();
     this.#measuring = setInterval(() => void this.#measure(), MEASURE_MS);
   }
@@ -98,7 +93,7 @@ export class WhepConnection implements Connection {
     this.#position.anchorAt(anchor);
   }
 
-  async #negotiate(): Promise<void> {
+  async #negotiate(media: MediaStream): Promise<void> {
     const { origin, room, rendition, token } = this.#settings;
     const offer = await this.#peer.createOffer();
     // Without being asked for stereo, browsers play Opus in mono.
@@ -120,9 +115,22 @@ export class WhepConnection implements Connection {
     if (anchor) this.#position.anchorAt(anchor);
     await this.#peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
     if (this.#isOver) return;
+    this.#play(media);
     this.#listener.onAdmitted();
     this.#deadline = setTimeout(() => this.#over(endOf("no-route", "transport")), ROUTE_MS);
     this.#note();
+  }
+
+  /**
+   * Only now, when the tracks are in it: Chromium decides at this moment how it shows a stream, and for one without a
+   * remote picture it queues what comes in the background, and stays seconds behind after the return.
+   */
+  #play(media: MediaStream): void {
+    const { video } = this.#settings;
+    video.srcObject = media;
+    video.play().catch((error: DOMException) => {
+      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
+    });
   }
 
   async #refused(response: Response): Promise<void> {
