@@ -52,18 +52,13 @@ export class WhepConnection implements Connection {
   }
 
   open(): void {
-    const { video } = this.#settings;
     const media = new MediaStream();
     this.#peer.addTransceiver("video", { direction: "recvonly" });
     this.#peer.addTransceiver("audio", { direction: "recvonly" });
-    // Not before there is something in it: the picture before stays until then, and a page counts as loaded.
-    this.#peer.ontrack = ({ track }) => {
-      media.addTrack(track);
-      if (video.srcObject !== media) this.#show(media);
-    };
+    this.#peer.ontrack = ({ track }) => media.addTrack(track);
     this.#peer.onconnectionstatechange = () => this.#note();
     addEventListener("pagehide", this.#onPageHide);
-    this.#negotiate().catch((error: unknown) => this.#over(this.#failure(error)));
+    this.#negotiate(media).catch((error: unknown) => this.#over(this.#failure(error)));
     this.#frames.start();
     this.#measuring = setInterval(() => void this.#measure(), MEASURE_MS);
   }
@@ -99,16 +94,7 @@ export class WhepConnection implements Connection {
     this.#position.anchorAt(anchor);
   }
 
-  #show(media: MediaStream): void {
-    if (this.#isOver) return;
-    const { video } = this.#settings;
-    video.srcObject = media;
-    video.play().catch((error: DOMException) => {
-      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
-    });
-  }
-
-  async #negotiate(): Promise<void> {
+  async #negotiate(media: MediaStream): Promise<void> {
     const { origin, room, rendition, token } = this.#settings;
     const offer = await this.#peer.createOffer();
     // Without being asked for stereo, browsers play Opus in mono.
@@ -130,9 +116,23 @@ export class WhepConnection implements Connection {
     if (anchor) this.#position.anchorAt(anchor);
     await this.#peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
     if (this.#isOver) return;
+    this.#play(media);
     this.#listener.onAdmitted();
     this.#deadline = setTimeout(() => this.#over(endOf("no-route", "transport")), ROUTE_MS);
     this.#note();
+  }
+
+  /**
+   * Only now, when the tracks are in it: Chromium decides at this moment how it shows a stream, and for one without a
+   * remote picture it queues what comes in the background, and stays seconds behind after the return. Until then the
+   * picture before stays, and the page counts as loaded.
+   */
+  #play(media: MediaStream): void {
+    const { video } = this.#settings;
+    video.srcObject = media;
+    video.play().catch((error: DOMException) => {
+      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
+    });
   }
 
   async #refused(response: Response): Promise<void> {
