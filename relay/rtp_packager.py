@@ -32,6 +32,10 @@ MAX_PACKETS_PER_UNIT = 3000
 """Packets of one picture that the history can hold besides what joiners need. A 4K intra picture has 1,800."""
 AUDIO_PER_WRITE = 2
 """Packets of sound that leave together: a send costs as much for one as for two, and 20 ms are not heard."""
+CATCHING_UP = 3.0
+"""Seconds after the sound was first wanted, in which a worker may still work off what is past."""
+FRESH_TICKS = TICKS_PER_SECOND // 5
+"""Sound that is not further behind the live edge has caught up. It is usually 40 ms behind where it is made of AAC."""
 
 
 REMEMBERED_PICTURES = 64
@@ -107,6 +111,8 @@ class RtpPackager:
         self._asked_at: float | None = None
         self._is_deaf = False
         self._unsent_audio = 0
+        self._began = now()
+        self._is_fresh = track.is_video
         self._ended = False
         if track.is_video:
             stream.attach(self, video=track.rendition, audio=None)
@@ -239,6 +245,8 @@ class RtpPackager:
         return bool(self._starts) and unit.pts <= self._starts[-1][0]
 
     def _push_sound(self, unit: AccessUnit) -> None:
+        if not self._has_caught_up(unit):
+            return
         first = self.sender.head
         self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
         self.sender.note_keyframe(first)
@@ -246,6 +254,16 @@ class RtpPackager:
         if self._unsent_audio >= AUDIO_PER_WRITE:
             self._unsent_audio = 0
             self.sender.wake()
+
+    def _has_caught_up(self, unit: AccessUnit) -> bool:
+        """False for what a worker makes of the past when it starts.
+
+        A second of sound at once would stay in a browser's jitter buffer for a minute, and its pictures wait for it.
+        """
+        if not self._is_fresh:
+            behind = self.stream.live_edge - unit.pts
+            self._is_fresh = behind <= FRESH_TICKS or self._now() - self._began > CATCHING_UP
+        return self._is_fresh
 
     def _append(self, payloads: list[bytes], rtp_time: int, t: int) -> None:
         last = len(payloads) - 1

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -18,7 +18,10 @@ from ingest.authorize import Refusal
 from ingest.rtmp_server import RtmpIngest
 from ingest.rtmp_session import SessionLimits
 from ingest.transcoding import Transcoding
+from interaction.kinds import Role
 from interaction.layer import InteractionLayer
+from interaction.settings import ShopSettings
+from interaction.tokens import Identity
 from media.clock import SystemClock
 from media.gop import GopLimits
 from media.hub import Hub, HubLimits
@@ -32,7 +35,7 @@ from streamer.address import Address
 from streamer.api import Api
 from streamer.api_views import ApiViews
 from streamer.config import Config
-from streamer.demo import DemoHost, demo_url
+from streamer.demo import DemoHost, demo_show, demo_url
 from streamer.event_layer import HubTimelines, event_samples, with_token_key
 from streamer.health_board import HealthBoard
 from streamer.http import HttpSite, ListenError, Sources, build_app
@@ -57,6 +60,8 @@ KEYS_FILE = "keys.json"
 RECORDINGS_FOLDER = "recordings"
 EPOCH_BYTES = 6
 """48 random bits: two broadcasts of a room never share an epoch, and it stays short in every tag and answer."""
+DEMO_TOKEN_S = 365 * 86_400.0
+"""The demo's show outlives no node, and gets no second token."""
 EXPIRE_INTERVAL_S = 1.0
 """How often streams whose publisher did not come back are looked for."""
 
@@ -116,7 +121,7 @@ class Node:
             clock=self.clock,
             timelines=HubTimelines(self.hub),
             knows=self._knows,
-            shop=config.shop,
+            shop=_shop_of(config),
         )
         self.operators = OperatorAccess(self.keys, self.access.backoff, self.clock)
         self.hub.on_claim = self._on_claim
@@ -142,7 +147,7 @@ class Node:
                 parts = (self.loop_lag.run(), self.rtmp.run(), self._expire(), self.events.run(), self.webrtc.run())
                 tasks = [group.create_task(part) for part in parts]
                 if self.config.demo.enabled and bound.rtmp:
-                    tasks.append(group.create_task(self._demo_host(bound.rtmp).run()))
+                    tasks.append(group.create_task(self._demo_host(bound.rtmp, bound.http).run()))
                 if tls:
                     tasks.append(group.create_task(tls.watch()))
                 await stop.wait()
@@ -315,11 +320,13 @@ class Node:
                 viewers[stream.key],
             )
 
-    def _demo_host(self, rtmp: Address) -> DemoHost:
-        """It gets a key of its own that lives as long as this process."""
-        secret = new_secret()
-        self.keys.grant(self.config.demo.room, secret)
-        return DemoHost(demo_url(rtmp, self.config.demo.room, secret), log=self.config.log)
+    def _demo_host(self, rtmp: Address, http: Address) -> DemoHost:
+        """It gets a key of its own that lives as long as this process, and its show a token."""
+        room, secret = self.config.demo.room, new_secret()
+        self.keys.grant(room, secret)
+        backend = Identity("demo-audience", Role.BACKEND)
+        token = self.events.tokens.sign(backend, room=room, expires=time.time() + DEMO_TOKEN_S)
+        return DemoHost(demo_url(rtmp, room, secret), log=self.config.log, show=demo_show(http, room, token))
 
     def _samples(self) -> Iterator[Sample]:
         yield Sample("process_start_time_seconds", "gauge", "Start time, Unix seconds", self._started_at)
@@ -339,6 +346,11 @@ def _hub_limits(config: Config) -> HubLimits:
     stream = config.stream
     gop = GopLimits(seconds=stream.max_gop_s, size=stream.max_gop_bytes)
     return HubLimits(resume_window=stream.resume_window_s, max_streams=stream.max_streams, gop=gop)
+
+
+def _shop_of(config: Config) -> ShopSettings:
+    """Whoever opens the demo's page may buy, without a back end that signs tokens."""
+    return replace(config.shop, anonymous=True) if config.demo.enabled else config.shop
 
 
 def _flv_limits(config: Config) -> FlvLimits:
