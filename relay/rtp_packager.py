@@ -30,7 +30,13 @@ SOON = 0.3
 MAX_PACKETS_PER_UNIT = 3000
 """Packets of one picture that the history can hold besides what joiners need. A 4K intra picture has 1,800."""
 AUDIO_PER_WRITE = 2
-"""Packets of sound that leave together: a send costs as much for one as for two, and 20 ms are not heard."""
+"""Packets of sound that leave together where no pictures come: a send costs as much for one as for two."""
+AUDIO_WAIT = 0.03
+"""Seconds that sound waits for a picture to leave with; it is looked at with each packet, so it may get 20 ms more."""
+AUDIO_SPACING = 0.02
+"""Seconds between two writes of sound: of the pictures of several renditions, or of 60 a second, it skips some."""
+PICTURES_FLOW = 0.2
+"""Seconds without a picture after which sound no longer waits for one."""
 
 
 class RtpViewer(Protocol):
@@ -43,7 +49,8 @@ class RtpViewer(Protocol):
 class RtpPackager:
     """A reader of the stream, for the picture in one rendition or for its sound. `on_end` is called when it stops.
 
-    `reordered` says that pictures came whose pts is not their dts, which WebRTC cannot show.
+    `reordered` says that pictures came whose pts is not their dts, which WebRTC cannot show. `on_picture` is called
+    when a picture is on its way: that of the sound is then told to `ride_along`.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class RtpPackager:
         now: Callable[[], float],
         on_full: Callable[[Callable[[], object]], None],
         on_end: Callable[[RtpPackager], None] = lambda packager: None,
+        on_picture: Callable[[], None] = lambda: None,
     ) -> None:
         self.stream = stream
         self.track = track
@@ -68,6 +76,7 @@ class RtpPackager:
         self.sender = RtpSender(self.history, fan_outs, scheduler=scheduler, now=now, on_full=on_full)
         self._now = now
         self._on_end = on_end
+        self._on_picture = on_picture
         self._opus = OpusClock(self.origin)
         self._keyframe_t: int | None = None
         self._keyframe_at = 0.0
@@ -75,6 +84,9 @@ class RtpPackager:
         self._asked_at: float | None = None
         self._is_deaf = False
         self._unsent_audio = 0
+        self._unsent_since = 0.0
+        self._audio_sent_at = 0.0
+        self._picture_at = float("-inf")
         self._ended = False
         if track.is_video:
             stream.attach(self, video=track.rendition, audio=None)
@@ -153,6 +165,12 @@ class RtpPackager:
         else:
             self._push_sound(unit)
 
+    def ride_along(self) -> None:
+        """For the packager of the sound: a picture is leaving, and what waits leaves with it."""
+        self._picture_at = now = self._now()
+        if self._unsent_audio and now - self._audio_sent_at >= AUDIO_SPACING:
+            self._send_sound(now)
+
     def on_event(self, event: Event) -> None:
         """Reader: events go by the interaction socket."""
 
@@ -183,15 +201,27 @@ class RtpPackager:
         if unit.keyframe:
             self.sender.note_keyframe(first)
         self.sender.wake()
+        self._on_picture()
 
     def _push_sound(self, unit: AccessUnit) -> None:
         first = self.sender.head
         self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
         self.sender.note_keyframe(first)
+        now = self._now()
+        if not self._unsent_audio:
+            self._unsent_since = now
         self._unsent_audio += 1
-        if self._unsent_audio >= AUDIO_PER_WRITE:
-            self._unsent_audio = 0
-            self.sender.wake()
+        if now - self._picture_at > PICTURES_FLOW:
+            is_due = self._unsent_audio >= AUDIO_PER_WRITE
+        else:
+            is_due = now - self._unsent_since >= AUDIO_WAIT
+        if is_due:
+            self._send_sound(now)
+
+    def _send_sound(self, now: float) -> None:
+        self._unsent_audio = 0
+        self._audio_sent_at = now
+        self.sender.wake()
 
     def _append(self, payloads: list[bytes], rtp_time: int, t: int) -> None:
         last = len(payloads) - 1
