@@ -140,6 +140,17 @@ class WhepSession:
         lane = self._picture
         return None if lane is None else lane.target
 
+    @property
+    def octets(self) -> int:
+        """Payload bytes that it was sent so far, repeats left out."""
+        return sum(lane.target.octets for lane in self._lanes if lane.target is not None)
+
+    @property
+    def losses(self) -> tuple[int, int]:
+        """Packets of its picture that it asked for again, and packets that it was sent, so far."""
+        asked = self.counters.repaired + self.counters.unrepaired
+        return asked, 0 if self.target is None else self.target.packets
+
     def sit(self, packager: RtpPackager) -> None:
         """Its picture comes from here from now on."""
         lane = self._picture
