@@ -170,12 +170,14 @@ class Judge:
 
 
 def true_place(event: Posted, fits: Fits, captures: Captures) -> float | None:
-    """Where the instant that was meant is on the timeline, by the frame that was being captured; None in an outage."""
-    capture = None if event.wall is None else captures.at(event.wall)
-    if capture is None or event.wall is None or event.wall - capture.wall > OUTAGE_S:
+    """Where the instant that was meant is on the timeline, by the code that was then in front of the camera; None in an
+    outage.
+    """
+    if event.wall is None or (newest := captures.at(event.wall)) is None or event.wall - newest.wall > OUTAGE_S:
         return None
-    at = fits.t_ms(capture.number, capture.code_ms)
-    return None if at is None else at + 1000 * (event.wall - capture.wall)
+    punctual = captures.punctual(event.wall)
+    at = None if punctual is None else fits.t_ms(punctual.number, punctual.code_ms)
+    return None if at is None or punctual is None else at + 1000 * (event.wall - punctual.wall)
 
 
 def placement(posted: Sequence[Posted], fits: Fits, captures: Captures) -> dict[str, list[float]]:

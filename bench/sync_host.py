@@ -27,6 +27,8 @@ __all__ = ["Capture", "Captures", "SyncHost", "read_captures"]
 READY_S = 60.0
 """For a host's process to load its libraries on a busy machine."""
 RETRY_S = 0.5
+PUNCTUAL_S = 10.0
+"""Short enough that no clock drifts by a millisecond."""
 _RECORD = struct.Struct("<Id")
 
 
@@ -51,6 +53,18 @@ class Captures:
         """What was being captured at this Unix second: the newest frame that had begun. None before the first."""
         index = bisect_right(self._walls, wall)
         return self._all[index - 1] if index else None
+
+    def punctual(self, wall: float) -> Capture | None:
+        """What tells best which code belongs to this Unix second: of the host that was on, the capture of the last
+        seconds that was least late. On a busy machine a host makes frames late, and a camera would not.
+        """
+        newest = self.at(wall)
+        if newest is None:
+            return None
+        end = bisect_right(self._walls, wall)
+        begin = bisect_right(self._walls, wall - PUNCTUAL_S)
+        near = [capture for capture in self._all[begin:end] if capture.number == newest.number]
+        return min(near, key=lambda capture: capture.wall - capture.code_ms / 1000, default=None)
 
     def steps(self) -> list[float]:
         """Seconds between one capture and the next of the same host."""

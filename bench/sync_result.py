@@ -78,7 +78,7 @@ class SyncResult:
     @property
     def is_good(self) -> bool:
         """99 of 100 on time on every page, none early, none lost, and a timeline that does not move."""
-        return self.is_steady and all(page.events.is_good for page in self.pages)
+        return self.is_steady and all(page.events.is_good for page in self.pages) and not self.found.get("wrong")
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -33,6 +33,8 @@ HOST_FRAMES = 30
 LAST_S = 8.0
 """After the last event, for the slowest page to reach it."""
 CALIBRATION_FRAMES = 90
+PUNCTUAL_S = 0.003
+"""A capture that is later than the others by more than this was held up by the machine."""
 AHEAD_MS = (300, 1500)
 """An event at an explicit `t` is posted so long before the newest frame gets there."""
 COLLECT_S = 1.0
@@ -137,9 +139,7 @@ class SyncRun:
     async def settle(self) -> None:
         """Players find their latency, and the host's delay is measured as a host would: from its own pictures."""
         await asyncio.sleep(self.options.settle)
-        captures = [capture for host in self.hosts for capture in host.captures()][-CALIBRATION_FRAMES:]
-        places = [(c.wall, self.probe.fits.t_ms(c.number, c.code_ms)) for c in captures]
-        self.host_delay = await self.poster.calibrate([(wall, t_ms) for wall, t_ms in places if t_ms is not None])
+        self.host_delay = await self.poster.calibrate(self._samples())
         for viewer in self.viewers:
             await viewer.collect()
         self.measured_from = time.time()
@@ -181,6 +181,14 @@ class SyncRun:
     def kill_hosts(self) -> None:
         for host in self.hosts:
             host.kill()
+
+    def _samples(self) -> list[tuple[float, float]]:
+        """Instants in front of the camera and their places, of the captures that were in time."""
+        captures = [capture for host in self.hosts for capture in host.captures()][-CALIBRATION_FRAMES:]
+        least = min(capture.wall - capture.code_ms / 1000 for capture in captures)
+        punctual = [c for c in captures if c.wall - c.code_ms / 1000 < least + PUNCTUAL_S]
+        places = [(capture.wall, self.probe.fits.t_ms(capture.number, capture.code_ms)) for capture in punctual]
+        return [(wall, t_ms) for wall, t_ms in places if t_ms is not None]
 
     def _gap(self) -> float:
         if self.options.duration is not None:

@@ -30,6 +30,7 @@ from media.rung import Rung
 from relay.flv_handler import FlvLimits, FlvRelay
 from relay.flv_viewer import ViewerLimits
 from relay.recorder import Recorder
+from relay.rendition_list import RenditionList
 from streamer.access import Access
 from streamer.address import Address
 from streamer.api import Api
@@ -286,6 +287,7 @@ class Node:
         api = Api(self.hub, self.flv, whep, views=views, access=self.operators)
         return (
             web.get("/live/{room}.flv", self.flv.handle),
+            web.get("/live/{room}/renditions", RenditionList(self.hub).handle),
             *self.webrtc.routes(),
             *self.events.gateway.routes(),
             *api.routes(),

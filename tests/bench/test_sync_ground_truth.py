@@ -41,6 +41,10 @@ def test_the_newest_frame_that_had_begun_is_what_was_captured() -> None:
     assert captures.at(100.05) == Capture(1, 1033, 100.04)
     assert captures.at(200.0) == captures.of(2, 1000)
     assert captures.of(1, 999) is None
+    assert captures.punctual(99.99) is None
+    assert captures.punctual(100.05) == Capture(1, 1000, 100.0), "the other one was 7 ms late"
+    assert captures.punctual(200.0) is None
+    assert captures.punctual(106.0) == Capture(2, 1000, 105.0)
     assert captures.steps() == [pytest.approx(0.04)]  # a blip is no step
 
 
