@@ -49,6 +49,7 @@ test-setup: dev
 	@.ci/debian chromium chromium || .ci/skipped "browser tests: there is no chromium, and installing it needs root and apt-get"
 	@.ci/native $(VENV) || .ci/skipped "tests of the part in C: it needs a C compiler, and Python's and OpenSSL's headers"
 	@.ci/debian nft nftables && .ci/debian ip iproute2 || .ci/skipped "tests with a network of their own: they need nft and ip"
+	@.ci/gstreamer || .ci/skipped "tests with GStreamer's webrtcbin: it is not there, and installing it needs root and apt-get"
 	@.ci/debian redis-sentinel redis-server redis-sentinel || .ci/skipped "tests with Debian's Redis: it is not there, and installing it needs root and apt-get"
 
 lock: ## make the locks anew from pyproject.toml and requirements/*.in

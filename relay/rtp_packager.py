@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,13 +12,13 @@ from media.reasons import CODEC_CHANGED, Reason
 from media.rtp import OpusClock, packetise, reorders, rtp_origin, video_rtp_time
 from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
-from media.track import Track
+from media.track import SOURCE, Track
 from media.unit import AccessUnit
 from relay.rtp_batch import SharedPacket
 from relay.rtp_sender import MAX_REPLAY_PACKETS, FanOuts, RtpSender, Scheduler
 from relay.rtp_target import History, RtpTarget
 
-__all__ = ["RtpPackager", "RtpViewer"]
+__all__ = ["RtpArrival", "RtpDeparture", "RtpPackager", "RtpViewer"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,17 +38,44 @@ FRESH_TICKS = TICKS_PER_SECOND // 5
 """Sound that is not further behind the live edge has caught up. It is usually 40 ms behind where it is made of AAC."""
 
 
+REMEMBERED_PICTURES = 64
+"""Pictures whose first packet is known: those that may be held back for another rendition, and then some."""
+
+
 class RtpViewer(Protocol):
     """Who owns a target."""
 
-    def end(self, reason: Reason) -> None:
-        """The stream is over for it."""
+    def lose(self, packager: RtpPackager, reason: Reason) -> None:
+        """The stream has ended this packager, and its targets have left."""
+
+
+class RtpDeparture(Protocol):
+    """Waits for a place from which a target can leave."""
+
+    def before_keyframe(self, t: int, index: int) -> None:
+        """A keyframe at media time `t` comes next, with shared packet `index`."""
+
+    def after_picture(self, t: int) -> None:
+        """A picture has been queued."""
+
+
+class RtpArrival(Protocol):
+    """Waits for a place from which a target can go on here."""
+
+    def notice(self, t: int, *, keyframe: bool) -> None:
+        """A picture at media time `t` has been queued."""
+
+    def abandon(self, reason: Reason) -> None:
+        """The stream has ended this packager."""
 
 
 class RtpPackager:
     """A reader of the stream, for the picture in one rendition or for its sound. `on_end` is called when it stops.
 
-    `reordered` says that pictures came whose pts is not their dts, which WebRTC cannot show.
+    `reordered` says that pictures came in another order than they are shown in, which WebRTC cannot show. A source
+    whose pts is not its dts will do so; a rung's pts and dts differ only because the source's do. `keyframe_t` is the
+    media time of the newest keyframe, `last_t` that of the newest unit. `is_hasty` is noted here of a rung: a keyframe
+    that is asked for comes before pictures that it was given already.
     """
 
     def __init__(
@@ -65,6 +93,9 @@ class RtpPackager:
         self.track = track
         self.history = History()
         self.viewers: dict[RtpViewer, None] = {}
+        self.departures: dict[RtpDeparture, None] = {}
+        self.arrivals: dict[RtpArrival, None] = {}
+        self.is_hasty = False
         self.reordered = track.is_video and reorders(track)
         self.last_t = 0
         self.oversized = 0
@@ -73,7 +104,8 @@ class RtpPackager:
         self._now = now
         self._on_end = on_end
         self._opus = OpusClock(self.origin)
-        self._keyframe_t: int | None = None
+        self.keyframe_t: int | None = None
+        self._starts: deque[tuple[int, int]] = deque(maxlen=REMEMBERED_PICTURES)
         self._keyframe_at = 0.0
         self._group_ticks = 0
         self._asked_at: float | None = None
@@ -103,12 +135,20 @@ class RtpPackager:
         return video_rtp_time(self.origin, self.last_t) if newest is None else newest.rtp_time
 
     @property
+    def is_ended(self) -> bool:
+        return self._ended
+
+    def start_of(self, t: int) -> int:
+        """The first packet of the first picture at media time `t` or later, of those that are remembered."""
+        return next((index for at, index in self._starts if at >= t), self.sender.head)
+
+    @property
     def replay_start(self) -> int | None:
         """The first packet of the newest group of pictures, where it is short enough to be sent again."""
         start = self.sender.keyframe
-        if start is None or self._keyframe_t is None or self.history.get(start) is None:
+        if start is None or self.keyframe_t is None or self.history.get(start) is None:
             return None
-        fits = self.sender.head - start <= MAX_REPLAY_PACKETS and self.last_t - self._keyframe_t <= MAX_REPLAY_TICKS
+        fits = self.sender.head - start <= MAX_REPLAY_PACKETS and self.last_t - self.keyframe_t <= MAX_REPLAY_TICKS
         return start if fits else None
 
     def enter(self, viewer: RtpViewer) -> None:
@@ -130,8 +170,8 @@ class RtpPackager:
         self.stop_if_idle()
 
     def stop_if_idle(self) -> None:
-        """Stop reading when nobody watches."""
-        if not self.viewers and not self._ended:
+        """Stop reading when nobody watches and nobody is about to."""
+        if not self.viewers and not self.arrivals and not self._ended:
             self._stop()
 
     def refresh(self, target: RtpTarget, *, at_once: bool) -> bool:
@@ -166,13 +206,15 @@ class RtpPackager:
         """Reader: the viewers are told."""
         if self._ended:
             return
-        viewers = tuple(self.viewers)
+        viewers, arrivals = tuple(self.viewers), tuple(self.arrivals)
         self._stop()
+        for arrival in arrivals:
+            arrival.abandon(reason)
         for viewer in viewers:
-            viewer.end(reason)
+            viewer.lose(self, reason)
 
     def _push_picture(self, unit: AccessUnit) -> None:
-        if unit.pts != unit.dts and not self.reordered:
+        if self._is_out_of_order(unit) and not self.reordered:
             self.reordered = True
             _log.info("pictures are reordered (B-frames): WebRTC viewers end", extra={"room": self.stream.key})
             if self.viewers:
@@ -182,13 +224,25 @@ class RtpPackager:
         if len(payloads) > MAX_PACKETS_PER_UNIT:
             self.oversized += 1
             return
-        if unit.keyframe:
-            self._note_keyframe(unit)
         first = self.sender.head
+        if unit.keyframe:
+            for departure in tuple(self.departures):
+                departure.before_keyframe(unit.pts, first)
+            self._note_keyframe(unit)
+        self._starts.append((unit.pts, first))
         self._append(payloads, video_rtp_time(self.origin, unit.pts), unit.pts)
         if unit.keyframe:
             self.sender.note_keyframe(first)
         self.sender.wake()
+        for departure in tuple(self.departures):
+            departure.after_picture(unit.pts)
+        for arrival in tuple(self.arrivals):
+            arrival.notice(unit.pts, keyframe=unit.keyframe)
+
+    def _is_out_of_order(self, unit: AccessUnit) -> bool:
+        if self.track.rendition == SOURCE:
+            return unit.pts != unit.dts
+        return bool(self._starts) and unit.pts <= self._starts[-1][0]
 
     def _push_sound(self, unit: AccessUnit) -> None:
         if not self._has_caught_up(unit):
@@ -219,9 +273,9 @@ class RtpPackager:
         self.last_t = t
 
     def _note_keyframe(self, unit: AccessUnit) -> None:
-        if self._keyframe_t is not None:
-            self._group_ticks = unit.pts - self._keyframe_t
-        self._keyframe_t = unit.pts
+        if self.keyframe_t is not None:
+            self._group_ticks = unit.pts - self.keyframe_t
+        self.keyframe_t = unit.pts
         self._keyframe_at = self._now()
         if self._asked_at is not None:
             self._is_deaf = self._keyframe_at - self._asked_at > KEYFRAME_ANSWER

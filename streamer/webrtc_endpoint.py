@@ -96,7 +96,7 @@ class Port:
     def flush(self) -> None:
         for datagram, address in self.peer.datagrams_to_send():
             self._endpoint.send_later(datagram, address, self.addresses.get(address, ()))
-        if not self._is_closed:
+        if not self._is_closed and not self.peer.rests:
             self._endpoint.timers.note(self)
 
     def close(self) -> None:
@@ -108,7 +108,8 @@ class Port:
 
     def receive(self, events: Sequence[PeerEvent], now: float) -> None:
         """Hand on what a datagram or a timeout brought about."""
-        self.flush()
+        if not self.peer.rests:
+            self.flush()
         if events and not self._is_closed:
             self._owner.on_events(events, now)
 

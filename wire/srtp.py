@@ -173,12 +173,15 @@ class GcmReceiver:
             raise Unsupported("SRTCP that is not encrypted")
         index = word & MAX_SRTCP_INDEX
         ssrc: int = _SSRC_AT_4.unpack_from(packet)[0]
-        window = self._rtcp_sources.get(ssrc) or _ReplayWindow(index)
-        window.check(index)
+        window = self._rtcp_sources.get(ssrc)
+        if window is not None:
+            window.check(index)
         header = packet[:_RTCP_HEADER_SIZE]
-        nonce = _nonce(ssrc, index, self._rtcp_salt)
+        nonce = ((ssrc << 48 | index) ^ self._rtcp_salt).to_bytes(12, "big")  # RFC 7714, 9.1
         clear = _decrypt(self._rtcp_aead, nonce, packet[_RTCP_HEADER_SIZE:-4], header + trailer)
-        _remember(self._rtcp_sources, ssrc, window)
+        if window is None:
+            window = _ReplayWindow(index)
+            _remember(self._rtcp_sources, ssrc, window)
         window.record(index)
         return header + clear
 

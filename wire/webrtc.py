@@ -164,6 +164,11 @@ class WebRtcPeer:
             compound = b"".join(packet.to_bytes() for packet in packets)
             self._out.append((self.sender.protect_rtcp(compound), self.remote))
 
+    @property
+    def rests(self) -> bool:
+        """Nothing waits to be sent, and `next_timeout` can only have moved away since it was looked at."""
+        return not self._out and self.state is PeerState.CONNECTED
+
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         """What to send now, in order; the list is emptied."""
         out, self._out = self._out, []

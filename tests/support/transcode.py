@@ -17,6 +17,7 @@ from media.event import Event
 from media.hub import Hub
 from media.publisher import Publisher
 from media.reasons import Reason
+from media.rung import Rung
 from media.stream import Kinds, Stream
 from media.unit import AccessUnit
 from tests.support.units import picture
@@ -25,6 +26,8 @@ BURST = 40
 """Units published at once: less than may wait for a worker."""
 TAIL = 30_000
 FRAGILE_COMMAND = (sys.executable, "-m", "tests.support.fragile_worker")
+PATIENT_COMMAND = (sys.executable, "-m", "tests.support.patient_worker")
+PLAIN_COMMAND = (sys.executable, "-m", "tests.support.plain_worker")
 
 
 class Listener:
@@ -39,6 +42,10 @@ class Listener:
     @property
     def sound(self) -> list[AccessUnit]:
         return [unit for unit in self.units if not unit.is_video]
+
+    @property
+    def pictures(self) -> list[AccessUnit]:
+        return [unit for unit in self.units if unit.is_video]
 
     @property
     def made(self) -> list[tuple[int, bytes]]:
@@ -115,10 +122,15 @@ class Studio:
 
 @asynccontextmanager
 async def studio(
-    *, linger: float = 0.05, command: Sequence[str] = WORKER_COMMAND, max_workers: int = 10
+    *,
+    linger: float = 0.05,
+    command: Sequence[str] = WORKER_COMMAND,
+    max_workers: int = 10,
+    max_rungs: int = 10,
+    rungs: tuple[Rung, ...] = (),
 ) -> AsyncIterator[Studio]:
     """When it is left, every worker has to be gone."""
-    transcoding = Transcoding(TranscodeLimits(linger, max_workers), command)
+    transcoding = Transcoding(TranscodeLimits(linger, max_workers, max_rungs), command, rungs_of=lambda room: rungs)
     hub = Hub(SystemClock(), new_epoch=lambda: f"e{time.monotonic_ns()}")
     hub.on_open = transcoding.watch
     try:

@@ -74,6 +74,7 @@ class Shown:
     at: float
     rtp_time: int
     keyframe: bool
+    nals: tuple[bytes, ...] = ()
 
 
 @dataclass
@@ -126,7 +127,7 @@ class BrowserLike:
         keyframe = any(nal[0] & 0x1F == 5 for nal in unit.nals)
         self.broken = not keyframe and (self.broken or unit.after_loss)
         if not self.broken:
-            self.shown.append(Shown(now, unit.rtp_time & 0xFFFFFFFF, keyframe))
+            self.shown.append(Shown(now, unit.rtp_time & 0xFFFFFFFF, keyframe, unit.nals))
 
 
 class WhepLink:

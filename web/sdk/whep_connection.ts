@@ -135,10 +135,17 @@ export class WhepConnection implements Connection {
 
   async #refused(response: Response): Promise<void> {
     const { status, detail, code, retryAfterMs } = await readProblem(response);
-    const end = endOfStatus(status, detail, retryAfterMs);
+    this.#over(this.#endOf(status, code) ?? endOfStatus(status, detail, retryAfterMs));
+  }
+
+  /** 404 has three meanings, which FLV's has not; null for every other status. */
+  #endOf(status: number, code: number | null): End | null {
+    if (status !== 404) return null;
+    // No number of ours: nothing here speaks WHEP, perhaps because a proxy does not pass it on.
+    if (code !== NO_ROOM) return endOf("unusable", "transport", "the server does not speak WHEP here");
     // With a rung that was asked for, it may be the rung that there is not: then without it, the answer is another one.
-    const isRoom = status === 404 && code === NO_ROOM && this.#settings.rendition === null;
-    this.#over(isRoom ? { ...end, code: "no-room", mayRetry: false } : end);
+    if (this.#settings.rendition !== null) return endOf("not-live", "room");
+    return { ...endOf("no-room", "room"), mayRetry: false };
   }
 
   #failure(error: unknown): End {

@@ -92,7 +92,8 @@ function start(room: string): void {
   document.title = `${room} · Streamer`;
   element("room").textContent = room;
   wire();
-  const session = connect(room, { video, transport: transportOf(location.search) });
+  // It shows nothing of the room yet, so it does not join it.
+  const session = connect(room, { video, transport: transportOf(location.search), room: false });
   session.on("state", ({ media }) => tell(explain(media)));
   window.streamer = session;
   tell("Connecting.");

@@ -1,0 +1,166 @@
+"""Real encoders in a real worker, beside sound, paced as a host paces them: what viewers of a rung see, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from itertools import pairwise
+
+import pytest
+
+from media.rung import Rung
+from media.stream import Kinds
+from media.track import Codec
+from media.unit import AccessUnit
+from tests.ingest.test_picture_maker import publish_live
+from tests.support.coded_film import STEP, coded_film, shown
+from tests.support.sound import access_units, beep_sound
+from tests.support.transcode import PATIENT_COMMAND, Listener, Studio, studio
+
+LOW = Rung("low", Codec.H264, 180, 300_000, preset="ultrafast")
+MID = Rung("mid", Codec.H264, 270, 500_000, preset="ultrafast")
+HEVC = Rung("hevc", Codec.H265, 180, 200_000, preset="ultrafast", profile="main", encoder="libx265")
+DELAY = 2 * STEP
+"""Of the film: what its B-frames need."""
+
+
+def show(seconds: int, **film) -> list[AccessUnit]:
+    """The film with beeps, in the order of dts."""
+    heard = access_units(beep_sound("aac", 48_000, 2, seconds), shift=-90_000)
+    pictures = coded_film(seconds, **film)
+    return sorted([*pictures, *(unit for unit in heard if unit.dts >= 0)], key=lambda unit: unit.dts)
+
+
+def watch(room: Studio, name: str, audio: str | None = None) -> Listener:
+    listener = Listener()
+    room.stream.attach(listener, video=name, audio=audio)
+    return listener
+
+
+def check_pictures(listener: Listener, *, largest: int = STEP) -> None:
+    """Every one decodes to the picture of its time, and none is missing between the first and the last."""
+    assert listener.pictures[0].keyframe
+    seen = shown(listener.pictures)
+    assert len(seen) == len(listener.pictures)
+    offsets = {pts - (code or 0) * 90 for pts, code in seen}
+    assert offsets == {DELAY}, "t - code differs"
+    steps = [b - a for (a, _), (b, _) in pairwise(seen)]
+    assert min(steps) > 0
+    assert max(steps) <= largest
+    dts = [unit.dts for unit in listener.pictures]
+    assert dts == sorted(set(dts))
+    assert all(unit.dts <= unit.pts for unit in listener.pictures)
+
+
+def keyframes(listener: Listener) -> set[int]:
+    return {unit.pts for unit in listener.pictures if unit.keyframe}
+
+
+async def until_live(room: Studio) -> None:
+    async with asyncio.timeout(5):
+        while room.stream.source_video is None or room.stream.source_audio is None:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("low", [LOW, HEVC])
+async def test_two_rungs_of_a_host_with_b_frames_miss_nothing_and_have_keyframes_together(low: Rung) -> None:
+    units = show(5)
+    async with studio(command=PATIENT_COMMAND, rungs=(low, MID)) as room:
+        room.publisher.expect(Kinds(video=True, audio=True))
+        live = asyncio.create_task(publish_live(room, units))
+        await until_live(room)
+        first, second = watch(room, low.name, "opus"), watch(room, "mid")
+        await live
+        end = max(unit.pts for unit in units) - 4 * STEP
+        await first.until(lambda: bool(first.pictures) and first.pictures[-1].pts >= end)
+        await second.until(lambda: bool(second.pictures) and second.pictures[-1].pts >= end)
+        check_pictures(first)
+        check_pictures(second)
+        begin = max(listener.pictures[0].pts for listener in (first, second))
+        assert {t for t in keyframes(first) if t >= begin} == {t for t in keyframes(second) if t >= begin}
+        assert first.steps == {1800}
+        assert not room.transcoding.counters.restarts
+        assert not room.transcoding.counters.drops.keys() - {"before the start"}
+        assert (first.pictures[0].track.config.height, second.pictures[0].track.config.height) == (180, 270)
+
+
+async def test_a_cold_rung_shows_its_first_picture_within_a_second_and_an_idle_one_costs_nothing() -> None:
+    units = show(6, group=125)
+    async with studio(command=PATIENT_COMMAND, rungs=(LOW, MID), linger=0.2) as room:
+        room.publisher.expect(Kinds(video=True, audio=True))
+        live = asyncio.create_task(publish_live(room, units))
+        await until_live(room)
+        viewer = Listener()
+        room.stream.attach(viewer, video="source", audio="opus")
+        # late in a group of five seconds
+        await viewer.until(lambda: len(viewer.pictures) > 90)
+        assert room.transcoding.counters.rung_starts == 0
+        started = time.monotonic()
+        cold = watch(room, "low")
+        await cold.until(lambda: bool(cold.pictures))
+        assert time.monotonic() - started < 1.0
+        await cold.until(lambda: len(cold.pictures) > 5)
+        assert cold.pictures[0].keyframe
+        # the newest one, and not what had been kept for joiners
+        assert cold.pictures[0].pts > viewer.pictures[80].pts
+        room.stream.detach(cold)
+        await viewer.until(lambda: "low" not in room.stream.renditions)
+        before, made = room.transcoding.cpu_seconds, room.transcoding.counters.pictures_out
+        await live
+        assert room.transcoding.counters.pictures_out == made
+        assert room.transcoding.cpu_seconds - before < 0.1
+        check_pictures(cold)
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("after", [0, 40])
+async def test_whenever_the_worker_dies_rungs_leave_no_hole_and_sound_is_back_within_a_second(
+    fault: signal.Signals, after: int
+) -> None:
+    units = show(6)
+    async with studio(command=PATIENT_COMMAND, rungs=(LOW, MID)) as room:
+        room.publisher.expect(Kinds(video=True, audio=True))
+        live = asyncio.create_task(publish_live(room, units))
+        await until_live(room)
+        viewer, other = watch(room, "low", "opus"), watch(room, "mid")
+        if after:
+            await viewer.until(lambda: len(viewer.pictures) > after)
+        struck = time.monotonic()
+        os.kill(room.pid, fault)
+        await live
+        end = max(unit.pts for unit in units) - 4 * STEP
+        await viewer.until(lambda: bool(viewer.pictures) and viewer.pictures[-1].pts >= end)
+        await other.until(lambda: bool(other.pictures) and other.pictures[-1].pts >= end)
+        for listener in (viewer, other):
+            # all rungs go on with one keyframe, after the one that was furthest
+            check_pictures(listener, largest=4 * STEP)
+            at = [t for unit, t in zip(listener.units, listener.arrivals, strict=True) if unit.is_video]
+            assert max(b - a for a, b in pairwise([struck, *(t for t in at if t > struck)])) < 1.5
+        heard = [t for unit, t in zip(viewer.units, viewer.arrivals, strict=True) if not unit.is_video]
+        assert max(b - a for a, b in pairwise([struck, *(t for t in heard if t > struck)])) < 1.0
+        assert viewer.steps == {1800}
+        assert len({unit.track for unit in viewer.pictures}) == 1
+        assert room.transcoding.counters.restarts == 1
+
+
+async def test_a_host_that_comes_back_leaves_no_hole_in_a_rung() -> None:
+    units = [unit for unit in show(4) if unit.is_video]
+    async with studio(command=PATIENT_COMMAND, rungs=(LOW,)) as room:
+        room.publisher.expect(Kinds(video=True, audio=False))
+        live = asyncio.create_task(publish_live(room, units[:60]))
+        async with asyncio.timeout(5):
+            while room.stream.source_video is None:
+                await asyncio.sleep(0.01)
+        viewer = watch(room, "low")
+        await live
+        await viewer.until(lambda: len(viewer.pictures) > 30)
+        room.publisher.release(clean=False)
+        room.claim(Kinds(video=True, audio=False))
+        await publish_live(room, units)
+        await viewer.until(lambda: len(viewer.pictures) > 130)
+        steps = [b.pts - a.pts for a, b in pairwise(viewer.pictures)]
+        assert set(steps) <= {STEP, STEP * 2, STEP * 3}
+        assert room.transcoding.counters.rung_starts == 1
+        assert len({unit.track for unit in viewer.pictures}) == 1
