@@ -52,7 +52,8 @@ MAX_SHOWN = 64
 """Characters of a client's own word that an answer repeats."""
 LOOK_INTERVAL = 0.1
 LOOKS = 5
-"""Every viewer's connection is looked at twice a second where there is a ladder, a fifth of them at a time."""
+"""Every viewer's connection is looked at twice a second where there is a ladder, a fifth of them at a time; those that
+something waits for each time."""
 HEADERS = {"Content-Type": "video/x-flv", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 PackagerKey = tuple[str, str, str, FlvOptions]
@@ -138,6 +139,10 @@ class FlvRelay:
     def viewers(self) -> list[tuple[str, str, FlvViewer]]:
         """Room, rendition and viewer, of everyone who watches."""
         return [(key[0], key[1], viewer) for key, p in self._packagers.items() for viewer in p.viewers]
+
+    def seat_of(self, viewer: FlvViewer) -> FlvSeat | None:
+        """Where it sits; None when it is gone."""
+        return self._seats.get(viewer)
 
     def drain(self) -> None:
         """Take no new viewer from now on; those who watch go on."""
@@ -351,7 +356,7 @@ class FlvRelay:
         if seat is None or reason is not RUNG_SHED or viewer.done.done():
             return False
         menu = menu_for(seat.stream, seat.family)
-        return seat.find_another(choices_of(menu))
+        return seat.find_another(choices_of(menu, has_sound=bool(seat.stream.audio)))
 
     def _look(self) -> None:
         """At the connections of those who could be shown something else."""
@@ -364,10 +369,11 @@ class FlvRelay:
             track = packager.video
             if track is None or not has_ladder(packager.stream):
                 continue
-            choices = choices_of(menu_for(packager.stream, track.codec))
+            has_sound = bool(packager.stream.audio)
+            choices = choices_of(menu_for(packager.stream, track.codec), has_sound=has_sound)
             for viewer in tuple(packager.viewers):
                 seat = self._seats.get(viewer)
-                if seat is not None and seat.number % LOOKS == turn:
+                if seat is not None and (seat.number % LOOKS == turn or seat.is_watched or viewer.queued_bytes):
                     seat.look(choices)
 
 
@@ -414,7 +420,9 @@ async def _read_until_closed(socket: web.WebSocketResponse, viewer: FlvViewer) -
         elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             return PROTOCOL
         elif message.type is not WSMsgType.PONG:
-            if message.type is WSMsgType.CLOSE and not viewer.queued_bytes:  # else the answer would split a message
+            is_between = not viewer.queued_bytes  # else the answer would split a message
+            viewer.close(VANISHED)  # RFC 6455, 5.5.1: no more data frames after the answer
+            if message.type is WSMsgType.CLOSE and is_between:
                 await socket.close(drain=False)
             return VANISHED
 

@@ -14,7 +14,6 @@ from wire.codecs.h265 import H265Config
 from wire.codecs.opaque import OpaqueConfig
 
 __all__ = [
-    "ASSUMED_AUDIO",
     "AUTO",
     "OVERHEAD",
     "UnknownRendition",
@@ -79,9 +78,9 @@ def find_rendition(stream: Stream, name: str) -> Rendition:
     return found
 
 
-def choices_of(renditions: Iterable[Rendition]) -> tuple[Choice, ...]:
+def choices_of(renditions: Iterable[Rendition], *, has_sound: bool) -> tuple[Choice, ...]:
     """As the policy sees them."""
-    return tuple([Choice(rendition.name, bits_of(rendition)) for rendition in renditions])
+    return tuple([Choice(rendition.name, bits_of(rendition, has_sound=has_sound)) for rendition in renditions])
 
 
 def has_ladder(stream: Stream) -> bool:
@@ -104,6 +103,7 @@ def is_forecast(track: Track) -> bool:
     return track.is_video and isinstance(track.config, OpaqueConfig) and track.codec is not Codec.AV1
 
 
-def bits_of(rendition: Rendition) -> int | None:
+def bits_of(rendition: Rendition, *, has_sound: bool) -> int | None:
     """What a path must carry for it, in bits a second, sound and headers included. None while unknown."""
-    return None if rendition.bitrate is None else int((rendition.bitrate + ASSUMED_AUDIO) * OVERHEAD)
+    sound = ASSUMED_AUDIO if has_sound else 0
+    return None if rendition.bitrate is None else int((rendition.bitrate + sound) * OVERHEAD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from media.track import SOURCE
 from relay.adaptation import Adaptation, Cause, Look
 from relay.crossing import nearest
 from relay.path_estimate import PathEstimate
-from relay.renditions import ASSUMED_AUDIO, OVERHEAD, choices_of, list_renditions
+from relay.renditions import OVERHEAD, choices_of, list_renditions
 from relay.rtp_packager import RtpPackager
 from relay.rtp_sender import Scheduler
 from relay.rtp_switch import RtpSwitch
@@ -22,8 +23,16 @@ from wire.sdp import RtpCodec
 
 __all__ = ["WhepSeat", "WhepSeats"]
 
-LOOK_INTERVAL = 0.25
-"""Seconds between two looks: reports come a few times a second."""
+SENT_WINDOW = 4.0
+"""Seconds over which what is sent is averaged: two groups of pictures, as they usually are."""
+MIN_SENT_WINDOW = 1.0
+LOOK_INTERVAL = 0.1
+"""Seconds between two looks: reports come a few times a second, requests for lost packets more often."""
+ALARM_INTERVAL = 0.15
+"""Seconds to the next look where there is trouble."""
+LOST_WINDOW = 0.5
+"""Seconds over which packets that were asked for again are counted: they tell of trouble before any report."""
+MIN_PACKETS = 20
 ORPHAN_TIME = 10.0
 """Seconds a viewer waits for the first picture of another rung after its own has ended."""
 
@@ -42,6 +51,14 @@ class Sitter(Protocol):
     @property
     def target(self) -> RtpTarget | None:
         """Of its picture; None before the handshake is over."""
+
+    @property
+    def octets(self) -> int:
+        """Payload bytes that it was sent so far, repeats left out."""
+
+    @property
+    def losses(self) -> tuple[int, int]:
+        """Packets of its picture that it asked for again, and packets that it was sent, so far."""
 
     def sit(self, packager: RtpPackager) -> None:
         """Its picture comes from here from now on."""
@@ -73,6 +90,7 @@ class WhepSeat:
         self.wanted = wanted
         self.switch: RtpSwitch | None = None
         self.switches = 0
+        self._is_closed = False
         self._stream = stream
         self._sitter = sitter
         self._codec = codec
@@ -85,6 +103,11 @@ class WhepSeat:
         self._order: tuple[str, ...] = ()
         self._looked_at = float("-inf")
         self._orphan_since: float | None = None
+        self._sent: deque[tuple[float, int]] = deque()
+        self._last_remb: int | None = None
+        self._is_rising = False
+        self._losses: deque[tuple[float, int, int]] = deque()
+        self._alarm: object | None = None
 
     def __repr__(self) -> str:
         return f"<WhepSeat {self.packager.track.rendition} switch={self.switch}>"
@@ -151,6 +174,7 @@ class WhepSeat:
 
     def close(self) -> None:
         """The viewer is gone."""
+        self._is_closed = True
         if self.switch is not None:
             self.switch.close()
             self.switch = None
@@ -163,23 +187,50 @@ class WhepSeat:
         return self.switch is not None and self.switch.is_orphan and self.switch.new is packager
 
     def _adapt(self, now: float, menu: tuple[Rendition, ...]) -> None:
-        current = self.rendition
-        bits = self._stream.bitrate(current)
         remb = self._estimate.remb(now)
+        if remb != self._last_remb:
+            self._is_rising = remb is not None and self._last_remb is not None and remb > self._last_remb
+            self._last_remb = remb
         look = Look(
             now,
-            choices_of(menu),
-            current,
-            sent=None if bits is None else int((bits + ASSUMED_AUDIO) * OVERHEAD),
-            limit=remb,
+            choices_of(menu, has_sound=bool(self._stream.audio)),
+            self.rendition,
+            sent=self._sent_rate(now),
+            limit=None if self._is_rising else remb,
             proven=remb,
-            loss=self._estimate.recent_loss(now),
+            loss=max(self._estimate.recent_loss(now), self._asked_again(now)),
             can_probe=remb is not None,
         )
         decision = self._adaptation.decide(look)
         self._sitter.probe(decision.probe if self.switch is None else 0)
         if decision.cause is not None:
             self.move(decision.rung, decision.cause)
+        elif self._adaptation.is_alarmed and self._alarm is None:
+            self._alarm = self._scheduler.call_later(ALARM_INTERVAL, self._look_again) or self
+
+    def _look_again(self) -> None:
+        self._alarm = None
+        if not self._is_closed:
+            self.look(self._now())
+
+    def _asked_again(self, now: float) -> float:
+        """The share of packets that it asked for again lately."""
+        asked, sent = self._sitter.losses
+        losses = self._losses
+        losses.append((now, asked, sent))
+        while now - losses[0][0] > LOST_WINDOW:
+            losses.popleft()
+        packets = sent - losses[0][2]
+        return min(1.0, (asked - losses[0][1]) / packets) if packets >= MIN_PACKETS else 0.0
+
+    def _sent_rate(self, now: float) -> int | None:
+        """Bits a second that it was sent lately, on this rung."""
+        sent = self._sent
+        sent.append((now, self._sitter.octets))
+        while now - sent[0][0] > SENT_WINDOW:
+            sent.popleft()
+        span = now - sent[0][0]
+        return int(8 * OVERHEAD * (sent[-1][1] - sent[0][1]) / span) if span >= MIN_SENT_WINDOW else None
 
     def _return_to_wanted(self) -> None:
         wanted = self.wanted
@@ -210,6 +261,7 @@ class WhepSeat:
         order, old = self._order, self.rendition
         self.packager = new
         self._orphan_since = None
+        self._sent.clear()
         self._sitter.sit(new)
         is_up = new.track.rendition in order and old in order
         is_up = is_up and order.index(new.track.rendition) < order.index(old)

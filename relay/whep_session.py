@@ -140,6 +140,17 @@ class WhepSession:
         lane = self._picture
         return None if lane is None else lane.target
 
+    @property
+    def octets(self) -> int:
+        """Payload bytes that it was sent so far, repeats left out."""
+        return sum(lane.target.octets for lane in self._lanes if lane.target is not None)
+
+    @property
+    def losses(self) -> tuple[int, int]:
+        """Packets of its picture that it asked for again, and packets that it was sent, so far."""
+        asked = self.counters.repaired + self.counters.unrepaired
+        return asked, 0 if self.target is None else self.target.packets
+
     def sit(self, packager: RtpPackager) -> None:
         """Its picture comes from here from now on."""
         lane = self._picture
@@ -207,7 +218,8 @@ class WhepSession:
                 self._close(_REASONS.get(event.cause, ENDED), event.detail)
 
     def tick(self, now: float) -> None:
-        """Send reports when they are due."""
+        """Hear what was reported, and send reports when they are due."""
+        self._hear()
         if self.is_watching and now - self._reported_at >= self._report_interval():
             self._report(now)
         if self.seat is not None and self.is_watching:
@@ -226,6 +238,7 @@ class WhepSession:
         sender = self.port.peer.sender
         assert sender is not None, "a connected peer has keys"
         self.connected_at = now
+        self.port.read_reports()
         for lane in self._lanes:
             chosen = lane.chosen
             key = HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id)
@@ -274,7 +287,18 @@ class WhepSession:
     def _ntp(self, t: int) -> int:
         return int((_NTP_UNIX + self.stream.started_at + t / TICKS_PER_SECOND) * (1 << 32))
 
+    def _hear(self) -> None:
+        """The plain reports that did not come by `on_events`."""
+        reports = self.port.reports()
+        if reports is None:
+            return
+        for at, block in reports.blocks:
+            self._on_report(block, at)
+        if reports.remb is not None:
+            self.estimate.note_remb(reports.remb, reports.at)
+
     def _on_rtcp(self, packets: Sequence[rtcp.RtcpPacket], now: float) -> None:
+        self._hear()
         was_heard = self._was_heard
         is_broken = False
         for packet in packets:

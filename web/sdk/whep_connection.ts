@@ -35,6 +35,7 @@ export class WhepConnection implements Connection {
   #isOver = false;
   #wasConnected = false;
   #arrived = 0;
+  readonly #newest = new Map<"video" | "audio", number>();
   #measured: Measured = { jumps: 0, dropped: 0, freezes: 0, bufferS: 0 };
   #measuring: ReturnType<typeof setInterval> | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
@@ -123,7 +124,8 @@ export class WhepConnection implements Connection {
 
   /**
    * Only now, when the tracks are in it: Chromium decides at this moment how it shows a stream, and for one without a
-   * remote picture it queues what comes in the background, and stays seconds behind after the return.
+   * remote picture it queues what comes in the background, and stays seconds behind after the return. Until then the
+   * picture before stays, and the page counts as loaded.
    */
   #play(media: MediaStream): void {
     const { video } = this.#settings;
@@ -189,10 +191,24 @@ export class WhepConnection implements Connection {
     return receiver?.getSynchronizationSources()[0]?.rtpTimestamp;
   }
 
+  /** Whether the picture or the sound is further than when this was asked before; true until there is either. */
+  #hasNews(): boolean {
+    let hasNews = this.#newest.size === 0;
+    for (const kind of ["video", "audio"] as const) {
+      const rtp = this.#lastRtp(kind);
+      const before = this.#newest.get(kind);
+      if (rtp === undefined || (before !== undefined && ((rtp - before) | 0) <= 0)) continue;
+      this.#newest.set(kind, rtp);
+      hasNews = true;
+    }
+    return hasNews;
+  }
+
   async #measure(): Promise<void> {
     const reports = [...(await this.#peer.getStats()).values()].filter(({ type }) => type === "inbound-rtp");
     if (this.#isOver) return;
-    this.#arrived = reports.reduce((sum, report) => sum + (report.packetsReceived ?? 0), 0);
+    // A browser that misses pictures asks for the last one again, and gets it: that is nothing new.
+    if (this.#hasNews()) this.#arrived = reports.reduce((sum, report) => sum + (report.packetsReceived ?? 0), 0);
     const video = reports.find(({ kind }) => kind === "video");
     if (!video) return;
     const emitted: number = video.jitterBufferEmittedCount ?? 0;
