@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from typing import get_args
 
 import msgpack  # type: ignore[import-untyped]
 
@@ -17,15 +18,26 @@ from wire.errors import LimitExceeded, Malformed
 __all__ = [
     "MAX_MESSAGE",
     "Done",
+    "ForceKeyframe",
+    "KeyframeWanted",
+    "LiveFrom",
+    "MadeTrack",
     "MadeUnit",
     "Message",
     "MessageReader",
     "Note",
     "Ready",
+    "RungFailed",
+    "RungLags",
+    "RungReport",
+    "SourceRefused",
+    "SourceReport",
     "SourceTrack",
     "SourceUnit",
     "StartOutput",
+    "StartRung",
     "StopOutput",
+    "StopRung",
     "encode_message",
 ]
 
@@ -39,7 +51,10 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class SourceTrack:
-    """To the worker: units that name `track` are of this codec. `record` is its AudioSpecificConfig, OpusHead, ..."""
+    """To the worker: units that name `track` are of this codec. `record` is its AudioSpecificConfig, avcC, ...
+
+    A picture has no sample rate and no channels: both are 0.
+    """
 
     track: int
     codec: str
@@ -81,6 +96,48 @@ class StopOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class StartRung:
+    """To the worker: encode `output` from the next picture on, which is a keyframe in all rungs. As in `media.rung`.
+
+    Its units then name this `run`. A rung that is being encoded already begins anew, with these values.
+    """
+
+    output: str
+    run: int
+    codec: str
+    height: int
+    bitrate: int
+    frame_rate: float | None
+    preset: str
+    profile: str
+    keyframe_interval: float
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRung:
+    """To the worker: nobody wants this rung any more."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForceKeyframe:
+    """To the worker: the next picture is a keyframe, in all rungs."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFrom:
+    """To the worker, before the units it is about: pictures before `pts` are decoded, but not encoded.
+
+    `delay` is the decode delay that rungs of this stream had before, in ticks; 0 for a stream that had none.
+    """
+
+    pts: int
+    delay: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """From the worker: it has started. Everything sent before it is read then."""
 
@@ -95,7 +152,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class MadeUnit:
-    """From the worker: one encoded unit of an output."""
+    """From the worker: one encoded unit of an output.
+
+    `spent_us` microseconds passed since the unit came that released its picture; 0 for sound.
+    """
 
     output: str
     run: int
@@ -103,6 +163,73 @@ class MadeUnit:
     pts: int
     keyframe: bool
     parts: tuple[bytes, ...]
+    spent_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTrack:
+    """From the worker: the following units of this output have this configuration. `record` is its avcC or hvcC."""
+
+    output: str
+    run: int
+    codec: str
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyframeWanted:
+    """From the worker: pictures were lost or damaged; only a keyframe of the source makes it whole again."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRefused:
+    """From the worker: this source is not decoded, and its units are answered for without being looked at."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class RungFailed:
+    """From the worker: this rung is not encoded any more, as if it had been stopped."""
+
+    output: str
+    run: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class RungLags:
+    """From the worker, at most once a second and rung: `dropped` pictures since the last time, `depth_ms` wait."""
+
+    output: str
+    run: int
+    depth_ms: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class RungReport:
+    """From the worker: what a rung has done since its start, and how much of the source waits for its encoder."""
+
+    output: str
+    run: int
+    depth_ms: int
+    frames: int
+    dropped: int
+    cpu_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """From the worker: pictures decoded since its start, units that gave an error, units whose picture never came."""
+
+    depth_ms: int
+    frames: int
+    undecodable: int
+    hidden: int
+    cpu_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +240,23 @@ class Note:
     text: str
 
 
-Message = SourceTrack | SourceUnit | StartOutput | StopOutput | Ready | Done | MadeUnit | Note
+ToSound = SourceTrack | SourceUnit | StartOutput | StopOutput
+ToPicture = StartRung | StopRung | ForceKeyframe | LiveFrom
+FromSound = Ready | Done | MadeUnit | Note
+FromPicture = MadeTrack | KeyframeWanted | SourceRefused | RungFailed | RungLags | RungReport | SourceReport
+Message = ToSound | FromSound | ToPicture | FromPicture
 
-_KINDS: tuple[type[Message], ...] = (SourceTrack, SourceUnit, StartOutput, StopOutput, Ready, Done, MadeUnit, Note)
+_KINDS: tuple[type[Message], ...] = get_args(Message)
 _NUMBERED = {kind: (number, [field.name for field in fields(kind)]) for number, kind in enumerate(_KINDS)}
-_FIELD_TYPES = {"int": (int,), "int | None": (int, type(None)), "str": (str,), "bytes": (bytes,), "bool": (bool,)}
+_FIELD_TYPES = {
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (float, int),
+    "float | None": (float, int, type(None)),
+    "str": (str,),
+    "bytes": (bytes,),
+    "bool": (bool,),
+}
 _PARTS = "tuple[bytes, ...]"
 
 

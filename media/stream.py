@@ -264,9 +264,10 @@ class Stream:
             del self.audio[track.codec]
 
     def withdraw_rung(self, name: str, reason: Reason) -> None:
-        """Nobody encodes this rung any more: what was kept of it goes, and who still reads it is told."""
-        if name == SOURCE or self.renditions.pop(name, None) is None:
+        """Nobody encodes this rung (any more): what was kept of it goes, and who reads or awaits it is told."""
+        if name == SOURCE:
             return
+        self.renditions.pop(name, None)
         self._rings.pop(name, None)
         self._rates.pop(name, None)
         self._end_readers(reason, lambda attachment: attachment.video == name)

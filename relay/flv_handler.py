@@ -23,6 +23,7 @@ from relay.flv_packager import FlvPackager
 from relay.flv_seat import FlvSeat
 from relay.flv_viewer import FlvViewer, ViewerCounters, ViewerLimits
 from relay.outlet import open_outlet
+from relay.problem import problem
 from relay.renditions import (
     UnknownRendition,
     choices_of,
@@ -419,7 +420,9 @@ async def _read_until_closed(socket: web.WebSocketResponse, viewer: FlvViewer) -
         elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             return PROTOCOL
         elif message.type is not WSMsgType.PONG:
-            if message.type is WSMsgType.CLOSE and not viewer.queued_bytes:  # else the answer would split a message
+            is_between = not viewer.queued_bytes  # else the answer would split a message
+            viewer.close(VANISHED)  # RFC 6455, 5.5.1: no more data frames after the answer
+            if message.type is WSMsgType.CLOSE and is_between:
                 await socket.close(drain=False)
             return VANISHED
 
@@ -445,10 +448,5 @@ def _unavailable(reason: Reason) -> web.Response:
 
 
 def _refusal(status: int, reason: Reason, detail: str) -> web.Response:
-    """Problem details (RFC 9457)."""
-    return web.json_response(
-        {"type": "about:blank", "title": reason.name, "status": status, "detail": detail, "code": reason.code},
-        status=status,
-        content_type="application/problem+json",
-        headers={"Retry-After": str(RETRY_AFTER)} if status in (404, 503) else None,
-    )
+    headers = {"Retry-After": str(RETRY_AFTER)} if status in (404, 503) else None
+    return problem(status, detail, reason=reason, headers=headers)

@@ -39,7 +39,6 @@ from relay.whep_seat import WhepSeat
 from relay.whep_session import SessionCounters, WhepSession
 from wire import sdp, whip
 from wire.errors import WireError
-from wire.whip import PatchVerdict
 
 __all__ = ["WhepLimits", "WhepRelay", "timeline_header"]
 
@@ -52,7 +51,6 @@ SECRET_BYTES = 18
 TICK_INTERVAL = 0.1
 TICKS = 10
 """Each session is looked at once a second, a tenth of them at a time, so that reports never leave in one burst."""
-_OPTIONS = {"Accept-Post": whip.SDP_TYPE, "Accept-Patch": whip.FRAGMENT_TYPE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,24 +180,23 @@ class WhepRelay:
         entry = self._find(request)
         if entry is None:
             return _no_session()
-        if not whip.is_content_type(request.headers.get("Content-Type"), whip.FRAGMENT_TYPE):
-            return problem(415, f"This address takes {whip.FRAGMENT_TYPE}.", headers=_OPTIONS)
         try:
-            fragment = whip.parse_fragment(await request.read())
-        except WireError as exc:
-            return problem(400, f"The fragment cannot be read: {exc}.")
-        etag = whip.make_etag(str(entry.session.number), entry.session.generation)
-        if_match = request.headers.get("If-Match")
-        verdict = whip.judge_patch(fragment, remote_ufrag=entry.remote_ufrag, if_match=if_match, etag=etag)
-        if verdict is PatchVerdict.TRICKLE:
-            return web.Response(status=204)
-        if verdict is PatchVerdict.RESTART and fragment.ice is not None:
-            return self._restart(request, entry, fragment.ice.ufrag)
-        return problem(verdict.value, f"If-Match must name the session's present tag, {etag}.")
+            ufrag = whip.read_patch(
+                await request.read(),
+                content_type=request.headers.get("Content-Type"),
+                if_match=request.headers.get("If-Match"),
+                etag=_etag(entry.session),
+                remote_ufrag=entry.remote_ufrag,
+            )
+        except whip.Refusal as exc:
+            return _refusal(exc)
+        return web.Response(status=204) if ufrag is None else self._restart(request, entry, ufrag)
 
     def _refuse_early(self, request: web.Request, room: str) -> web.Response | None:
-        if not whip.is_content_type(request.headers.get("Content-Type"), whip.SDP_TYPE):
-            return problem(415, f"This address takes an offer as {whip.SDP_TYPE}.", headers=_OPTIONS)
+        try:
+            whip.check_offer_type(request.headers.get("Content-Type"))
+        except whip.Refusal as exc:
+            return _refusal(exc)
         if self._is_closing:
             return _unavailable("The server is going away.", SHUTDOWN)
         if len(self._sessions) + self._asking >= self.limits.max_viewers:
@@ -210,9 +207,9 @@ class WhepRelay:
 
     async def _serve(self, request: web.Request, room: str) -> web.Response:
         try:
-            offer = sdp.parse(await request.read())
-        except WireError as exc:
-            return self._refuse(problem(400, f"The offer cannot be read: {exc}."))
+            offer = whip.parse_offer(await request.read())
+        except whip.Refusal as exc:
+            return self._refuse(_refusal(exc))
         try:
             stream = await self._hub.subscribe(room, self.limits.join_wait)
         except NotLive as exc:
@@ -324,13 +321,8 @@ class WhepRelay:
     def _created(self, request: web.Request, session: WhepSession, answer: sdp.SessionDescription) -> web.Response:
         room = request.match_info["room"]
         location = request.url.origin().with_path(f"/whep/{room}/{session.secret}")
-        headers = {
-            "Location": str(location),
-            "ETag": whip.make_etag(str(session.number), session.generation),
-            "Accept-Patch": whip.FRAGMENT_TYPE,
-            "Streamer-Timeline": timeline_header(session.stream),
-            "Cache-Control": "no-store",
-        }
+        headers = whip.session_headers(str(location), _etag(session))
+        headers["Streamer-Timeline"] = timeline_header(session.stream)
         return web.Response(status=201, body=sdp.write(answer).encode(), content_type=whip.SDP_TYPE, headers=headers)
 
     def _lanes(self, stream: Stream, chosen: list[Chosen]) -> list[tuple[Chosen, RtpPackager]]:
@@ -364,9 +356,16 @@ class WhepRelay:
             now=self._now,
             on_full=self._endpoint.when_writable,
             on_end=forget,
+            on_picture=lambda: self._carry_sound(stream),
         )
         self._packagers[key] = packager
         return packager
+
+    def _carry_sound(self, stream: Stream) -> None:
+        """A picture of this stream is leaving: its sound goes along."""
+        sound = self._packagers.get((stream.key, f"audio {Codec.OPUS}"))
+        if sound is not None and sound.stream is stream:
+            sound.ride_along()
 
     def _restart(self, request: web.Request, entry: _Session, remote_ufrag: str) -> web.Response:
         session = entry.session
@@ -375,7 +374,7 @@ class WhepRelay:
         session.generation += 1
         self._sessions[session.secret] = _Session(session, entry.room, remote_ufrag, entry.sections)
         body = whip.write_fragment(local.ice, entry.sections, local.candidates)
-        headers = {"ETag": whip.make_etag(str(session.number), session.generation)}
+        headers = {"ETag": _etag(session)}
         return web.Response(status=200, body=body.encode(), content_type=whip.FRAGMENT_TYPE, headers=headers)
 
     def _find(self, request: web.Request) -> _Session | None:
@@ -422,6 +421,14 @@ def _contacted(request: web.Request) -> str | None:
     transport = request.transport
     name = transport.get_extra_info("sockname") if transport is not None else None
     return str(name[0]) if isinstance(name, tuple) else None
+
+
+def _etag(session: WhepSession) -> str:
+    return whip.make_etag(str(session.number), session.generation)
+
+
+def _refusal(refusal: whip.Refusal) -> web.Response:
+    return problem(refusal.status, str(refusal), headers=refusal.headers)
 
 
 def _no_session() -> web.Response:

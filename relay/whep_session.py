@@ -225,7 +225,8 @@ class WhepSession:
                 self._close(_REASONS.get(event.cause, ENDED), event.detail)
 
     def tick(self, now: float) -> None:
-        """Send reports when they are due."""
+        """Hear what was reported, and send reports when they are due."""
+        self._hear()
         if self.is_watching and now - self._reported_at >= self._report_interval():
             self._report(now)
         if self.seat is not None and self.is_watching:
@@ -244,6 +245,7 @@ class WhepSession:
         sender = self.port.peer.sender
         assert sender is not None, "a connected peer has keys"
         self.connected_at = now
+        self.port.read_reports()
         for lane in self._lanes:
             chosen = lane.chosen
             key = HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id)
@@ -292,7 +294,18 @@ class WhepSession:
     def _ntp(self, t: int) -> int:
         return int((_NTP_UNIX + self.stream.started_at + t / TICKS_PER_SECOND) * (1 << 32))
 
+    def _hear(self) -> None:
+        """The plain reports that did not come by `on_events`."""
+        reports = self.port.reports()
+        if reports is None:
+            return
+        for at, block in reports.blocks:
+            self._on_report(block, at)
+        if reports.remb is not None:
+            self.estimate.note_remb(reports.remb, reports.at)
+
     def _on_rtcp(self, packets: Sequence[rtcp.RtcpPacket], now: float) -> None:
+        self._hear()
         was_heard = self._was_heard
         is_broken = False
         for packet in packets:

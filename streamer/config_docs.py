@@ -9,8 +9,10 @@ import sys
 from dataclasses import fields
 from itertools import groupby
 
+from streamer.config_ladder import REQUIRED, format_ladder, rung_settings
 from streamer.config_schema import Config, Setting, settings
 from streamer.config_value import format_value, type_name
+from streamer.ladder import DEFAULT_LADDER
 
 __all__ = ["render_docs"]
 
@@ -33,6 +35,18 @@ An address is `HOST:PORT`, `:PORT` for all IPv4 addresses, or `[IPV6]:PORT`. Por
 """
 
 
+TABLE = "| setting | default | allowed | live | meaning |\n|---|---|---|---|---|"
+LADDER_TABLE = "| key of a rung | default | allowed | meaning |\n|---|---|---|---|"
+LADDER_TEXT = """\
+## [[ladder]]
+
+The rungs that are encoded for viewers, per room; how they are chosen and what they cost is in [ladder.md](ladder.md).
+Each `[[ladder]]` has `rooms`, patterns as in `record.rooms`, and up to eight `[[ladder.rungs]]`, best first. The first
+entry that names a room counts; a room that none names, and one with `rungs = []`, has no ladder. A changed ladder
+counts for broadcasts that begin after the reload. `--set 'ladder=[]'` and `STREAMER_LADDER` take the array as TOML.
+"""
+
+
 def render_docs() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
@@ -40,7 +54,10 @@ def render_docs() -> str:
     for section, group in groupby(settings(), key=lambda setting: setting.section):
         parts.append(f"## [{section}]\n\n{about[section]}\n")
         rows = "\n".join(map(_row, group))
-        parts.append(f"| setting | default | allowed | live | meaning |\n|---|---|---|---|---|\n{rows}\n")
+        parts.append(f"{TABLE}\n{rows}\n")
+    default = "\n".join(format_ladder(DEFAULT_LADDER))
+    rows = "\n".join(map(_ladder_row, rung_settings()))
+    parts.append(f"{LADDER_TEXT}\n{LADDER_TABLE}\n{rows}\n\nWithout any `[[ladder]]`:\n\n```toml\n{default}\n```\n")
     return "\n".join(parts)
 
 
@@ -48,6 +65,11 @@ def _row(setting: Setting) -> str:
     live = "yes" if setting.live else ""
     default = format_value(setting.default)
     return f"| `{setting.name}` | `{default}` | {_allowed(setting)} | {live} | {setting.doc} |"
+
+
+def _ladder_row(setting: Setting) -> str:
+    default = "must be given" if setting.key in REQUIRED else f"`{format_value(setting.default)}`"
+    return f"| `{setting.key}` | {default} | {_allowed(setting)} | {setting.doc} |"
 
 
 def _allowed(setting: Setting) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from streamer.config_ladder import LADDER, LadderProblem, format_ladder, parse_ladder, place_in
 from streamer.config_schema import Config, Setting, settings
 from streamer.config_value import format_value, parse_value
+from streamer.ladder import Ladder
 
 __all__ = ["ConfigError", "Given", "LoadedConfig", "load_config"]
 
@@ -39,6 +41,14 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class _GivenLadder(Given):
+    """The ladder of a file, with the text that its lines are counted in."""
+
+    file: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedConfig:
     """A configuration, and for each setting's name the place that its value came from."""
 
@@ -55,6 +65,8 @@ class LoadedConfig:
             held = getattr(getattr(self.config, section), setting.key)
             value = HIDDEN if setting.secret and held else format_value(held)
             yield f"{setting.key} = {value}  # {self.sources[setting.name]}"
+        yield f"\n# {LADDER}: {self.sources[LADDER]}"
+        yield from format_ladder(self.config.ladder)
 
 
 def load_config(
@@ -73,15 +85,19 @@ def load_config(
 
 def _apply(given: Iterable[Given]) -> LoadedConfig:
     known = {setting.name: setting for setting in settings()}
-    sources = dict.fromkeys(known, DEFAULT_SOURCE)
-    values: dict[str, dict[str, Any]] = {section.name: {} for section in fields(Config)}
+    sources = dict.fromkeys([*known, LADDER], DEFAULT_SOURCE)
+    values: dict[str, dict[str, Any]] = {section.name: {} for section in fields(Config) if section.name != LADDER}
+    config = Config()
     for entry in given:
+        if entry.name == LADDER:
+            config = replace(config, ladder=_ladder(entry))
+            sources[LADDER] = entry.source
+            continue
         setting = known.get(entry.name)
         if setting is None:
             raise ConfigError(f"{entry.source}: there is no setting {entry.name}{_suggestion(entry.name, known)}")
         values[setting.section][setting.key] = _value(setting, entry)
         sources[setting.name] = entry.source
-    config = Config()
     config = replace(config, **{name: replace(getattr(config, name), **changed) for name, changed in values.items()})
     _check_together(config, sources)
     return LoadedConfig(config, sources)
@@ -93,6 +109,16 @@ def _value(setting: Setting, entry: Given) -> Any:
     except ValueError as exc:
         shown = format_value(entry.raw) if isinstance(entry.raw, str | int | float | list) else repr(entry.raw)
         raise ConfigError(f"{entry.source}: {setting.name} = {shown} {_sentence(str(exc))}") from exc
+
+
+def _ladder(entry: Given) -> Ladder:
+    try:
+        return parse_ladder(entry.raw)
+    except LadderProblem as exc:
+        source = entry.source
+        if isinstance(entry, _GivenLadder):
+            source = f"{entry.file}:{place_in(entry.text, exc)}"
+        raise ConfigError(f"{source}: {exc.name} {exc}") from exc
 
 
 def _sentence(text: str) -> str:
@@ -124,6 +150,9 @@ def _from_file(file: Path) -> Iterator[Given]:
         raise ConfigError(f"{file}: not valid TOML: {exc}") from exc
     sections = {section.name for section in fields(Config)}
     for section, table in document.items():
+        if section == LADDER:
+            yield _GivenLadder(LADDER, table, str(file), file, text)
+            continue
         where = f"{file}:{_line_of(text, section)}"
         if section not in sections:
             raise ConfigError(f"{where}: there is no section [{section}]{_suggestion(section, sections)}")
@@ -173,6 +202,7 @@ def _bare(name: str) -> str:
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[Given]:
     known = {setting.variable: setting.name for setting in settings()}
+    known[f"{ENVIRONMENT_PREFIX}{LADDER.upper()}"] = LADDER
     for variable in sorted(environment):
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable == FILE_VARIABLE:
             continue

@@ -10,6 +10,8 @@ from typing import Any, get_type_hints
 
 from interaction.settings import RedisSettings, RoomSettings, ShopSettings
 from streamer.address import Address, AddressList
+from streamer.ladder import DEFAULT_LADDER, Ladder
+from streamer.origins import OriginList
 
 __all__ = [
     "AccessSettings",
@@ -26,6 +28,8 @@ __all__ = [
     "StreamSettings",
     "TlsSettings",
     "WebRtcSettings",
+    "describe",
+    "setting",
     "settings",
 ]
 
@@ -33,7 +37,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-def _setting(
+def setting(
     default: Any,
     doc: str,
     *,
@@ -54,11 +58,11 @@ def _setting(
 class HttpSettings:
     """Pages, HTTP-FLV, WS-FLV, the API and the metrics: everything that speaks HTTP."""
 
-    listen: Address = _setting(Address("0.0.0.0", 8080), "Where plain HTTP listens.")
-    tls_listen: Address = _setting(
+    listen: Address = setting(Address("0.0.0.0", 8080), "Where plain HTTP listens.")
+    tls_listen: Address = setting(
         Address("0.0.0.0", 8443), "Where HTTPS listens. It does so only when `tls.cert` and `tls.key` are set."
     )
-    header_timeout_s: float = _setting(
+    header_timeout_s: float = setting(
         10.0,
         "A connection that has not sent a whole request head by then is closed.",
         unit="s",
@@ -66,22 +70,27 @@ class HttpSettings:
         high=600,
         live=True,
     )
-    body_timeout_s: float = _setting(
+    body_timeout_s: float = setting(
         10.0, "A request whose body is not complete by then is answered 408.", unit="s", low=0.1, high=600
     )
-    keepalive_timeout_s: float = _setting(
+    keepalive_timeout_s: float = setting(
         75.0, "How long an idle connection is kept for a next request.", unit="s", low=1, high=3600, live=True
     )
-    max_body_bytes: int = _setting(
+    max_body_bytes: int = setting(
         64 * KIB, "The largest request body. An SDP offer has about 8 KiB.", unit="bytes", low=KIB, high=64 * MIB
     )
-    max_connections: int = _setting(
+    max_connections: int = setting(
         20_000, "Connections at once, viewers included. One more is answered 503.", low=1, high=1_000_000, live=True
     )
-    max_connections_per_address: int = _setting(
+    max_connections_per_address: int = setting(
         5_000, "Connections at once from one address. A whole office may share one.", low=1, high=1_000_000, live=True
     )
-    shutdown_timeout_s: float = _setting(
+    origins: OriginList = setting(
+        OriginList(("*",)),
+        "The sites whose pages may embed rooms: play, join, and load the SDK. Origins such as `https://shop.example`, "
+        "or `*` for all. The node's own pages always may.",
+    )
+    shutdown_timeout_s: float = setting(
         5.0, "How long requests may take to finish when the node stops.", unit="s", low=0, high=600
     )
 
@@ -90,21 +99,21 @@ class HttpSettings:
 class RtmpSettings:
     """Publishers that push by RTMP or RTMPS."""
 
-    listen: Address = _setting(Address("0.0.0.0", 1935), "Where RTMP listens.")
-    tls_listen: Address = _setting(
+    listen: Address = setting(Address("0.0.0.0", 1935), "Where RTMP listens.")
+    tls_listen: Address = setting(
         Address("0.0.0.0", 1936), "Where RTMPS listens. It does so only when `tls.cert` and `tls.key` are set."
     )
-    handshake_timeout_s: float = _setting(
+    handshake_timeout_s: float = setting(
         10.0, "A publisher that has not begun to publish by then is closed.", unit="s", low=0.1, high=600, live=True
     )
-    idle_timeout_s: float = _setting(
+    idle_timeout_s: float = setting(
         15.0, "A publisher that sends nothing for so long is closed.", unit="s", low=1, high=3600, live=True
     )
-    max_connections: int = _setting(1_000, "RTMP connections at once.", low=1, high=100_000, live=True)
-    max_connections_per_address: int = _setting(
+    max_connections: int = setting(1_000, "RTMP connections at once.", low=1, high=100_000, live=True)
+    max_connections_per_address: int = setting(
         100, "RTMP connections at once from one address.", low=1, high=100_000, live=True
     )
-    max_message_bytes: int = _setting(
+    max_message_bytes: int = setting(
         8 * MIB,
         "The largest RTMP message. A 4K keyframe stays below 4 MiB; the format ends at 16777215.",
         unit="bytes",
@@ -118,30 +127,30 @@ class RtmpSettings:
 class TlsSettings:
     """The certificate for HTTPS and RTMPS. Changed files are taken up within seconds; nobody is disconnected."""
 
-    cert: Path | None = _setting(None, "The certificate chain, PEM. `streamer cert` makes a self-signed pair.")
-    key: Path | None = _setting(None, "The private key, PEM.")
+    cert: Path | None = setting(None, "The certificate chain, PEM. `streamer cert` makes a self-signed pair.")
+    key: Path | None = setting(None, "The private key, PEM.")
 
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
     """Who may publish."""
 
-    open: bool = _setting(False, "Let anyone publish to any room, without a key. For tests only.", live=True)
-    wrong_keys_free: int = _setting(
+    open: bool = setting(False, "Let anyone publish to any room, without a key. For tests only.", live=True)
+    wrong_keys_free: int = setting(
         3,
         "Wrong keys from one address before it has to wait. An IPv6 address counts by its /64.",
         low=0,
         high=1000,
         live=True,
     )
-    backoff_first_s: float = _setting(
+    backoff_first_s: float = setting(
         1.0, "The first wait. It doubles with each further wrong key.", unit="s", low=0.1, high=3600, live=True
     )
-    backoff_max_s: float = _setting(300.0, "The longest wait.", unit="s", low=1, high=86_400, live=True)
-    backoff_forget_s: float = _setting(
+    backoff_max_s: float = setting(300.0, "The longest wait.", unit="s", low=1, high=86_400, live=True)
+    backoff_forget_s: float = setting(
         900.0, "An address without a wrong key for so long starts anew.", unit="s", low=1, high=604_800, live=True
     )
-    backoff_max_addresses: int = _setting(
+    backoff_max_addresses: int = setting(
         10_000,
         "Addresses remembered; beyond it, the one that was wrong longest ago is forgotten.",
         low=1,
@@ -154,7 +163,7 @@ class AccessSettings:
 class FlvSettings:
     """Viewers that pull by HTTP-FLV or WS-FLV."""
 
-    merge_ms: int = _setting(
+    merge_ms: int = setting(
         0,
         "How much media one write carries. 0 writes with each picture; 100 halves the CPU and adds 100 ms.",
         unit="ms",
@@ -162,16 +171,16 @@ class FlvSettings:
         high=2_000,
         live=True,
     )
-    backlog_ms: int = _setting(
+    backlog_ms: int = setting(
         1_500, "A viewer further behind than this skips to a keyframe.", unit="ms", low=100, high=60_000, live=True
     )
-    stalled_timeout_s: float = _setting(
+    stalled_timeout_s: float = setting(
         10.0, "A viewer that takes no byte for so long is closed.", unit="s", low=1, high=600, live=True
     )
-    join_wait_s: float = _setting(
+    join_wait_s: float = setting(
         10.0, "How long a player that is early waits for its stream.", unit="s", low=0, high=300, live=True
     )
-    max_viewers: int = _setting(
+    max_viewers: int = setting(
         10_000, "FLV viewers at once. One more is answered 503.", low=1, high=1_000_000, live=True
     )
 
@@ -180,36 +189,36 @@ class FlvSettings:
 class WebRtcSettings:
     """WHIP in and WHEP out: one UDP port, and the same number in TCP for networks without UDP."""
 
-    listen: Address = _setting(
+    listen: Address = setting(
         Address("::", 8189), "Where media is exchanged, by UDP and by TCP. `[::]` takes IPv4 and IPv6."
     )
-    public_addresses: AddressList = _setting(
+    public_addresses: AddressList = setting(
         AddressList(()),
         "What peers are told to send to: addresses or names, each with `:PORT` where it is another one. "
         "Empty: the addresses of this machine. Behind NAT, give the outer address.",
     )
-    join_wait_s: float = _setting(
+    join_wait_s: float = setting(
         10.0, "How long a player that is early waits for its stream.", unit="s", low=0, high=300, live=True
     )
-    max_viewers: int = _setting(
+    max_viewers: int = setting(
         5_000, "WHEP viewers at once. One more is answered 503.", low=1, high=1_000_000, live=True
     )
-    max_publishers: int = _setting(
+    max_publishers: int = setting(
         200, "WHIP publishers at once. One more is answered 503.", low=1, high=100_000, live=True
     )
-    publisher_timeout_s: float = _setting(
+    publisher_timeout_s: float = setting(
         15.0, "A WHIP publisher that sends no media for so long is closed.", unit="s", low=1, high=600, live=True
     )
-    max_half_open: int = _setting(2_000, "Peers at once whose handshake is not over.", low=1, high=1_000_000, live=True)
-    max_half_open_per_address: int = _setting(500, "The same from one address.", low=1, high=1_000_000, live=True)
-    max_tcp_connections: int = _setting(2_000, "ICE-TCP connections at once.", low=1, high=1_000_000, live=True)
+    max_half_open: int = setting(2_000, "Peers at once whose handshake is not over.", low=1, high=1_000_000, live=True)
+    max_half_open_per_address: int = setting(500, "The same from one address.", low=1, high=1_000_000, live=True)
+    max_tcp_connections: int = setting(2_000, "ICE-TCP connections at once.", low=1, high=1_000_000, live=True)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """What a live stream keeps."""
 
-    resume_window_s: float = _setting(
+    resume_window_s: float = setting(
         30.0,
         "After its publisher is gone, a stream waits so long for the next one.",
         unit="s",
@@ -217,7 +226,7 @@ class StreamSettings:
         high=3600,
         live=True,
     )
-    max_gop_s: float = _setting(
+    max_gop_s: float = setting(
         12.0,
         "A GOP longer than this is not kept: joiners wait for the next keyframe.",
         unit="s",
@@ -225,7 +234,7 @@ class StreamSettings:
         high=120,
         live=True,
     )
-    max_gop_bytes: int = _setting(
+    max_gop_bytes: int = setting(
         32 * MIB,
         "The GOPs kept for joiners, of one rendition, are at most so large.",
         unit="bytes",
@@ -233,22 +242,24 @@ class StreamSettings:
         high=1024 * MIB,
         live=True,
     )
-    max_streams: int = _setting(200, "Streams at once. One more publisher is refused.", low=1, high=100_000, live=True)
+    max_streams: int = setting(200, "Streams at once. One more publisher is refused.", low=1, high=100_000, live=True)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """A host that publishes a test picture with a clock, a bar code, and a flash with a beep each second."""
+    """A host with a test picture (clock, bar code, a flash with a beep each second) and a scripted show around it."""
 
-    enabled: bool = _setting(False, "Start a demo host together with the node.")
-    room: str = _setting("demo", "The room that it publishes to.")
+    enabled: bool = setting(
+        False, "Start a demo host together with the node. Viewers without a token may then buy, as with shop.anonymous."
+    )
+    room: str = setting("demo", "The room that it publishes to.")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordSettings:
     """Recordings, in the folder `recordings` of `data.dir`: `ROOM/EPOCH.flv`, playable while it grows."""
 
-    rooms: tuple[str, ...] = _setting(
+    rooms: tuple[str, ...] = setting(
         (),
         'The rooms to record: names, where `*` stands for any letters and `?` for one. `["*"]` records all.',
         live=True,
@@ -259,7 +270,7 @@ class RecordSettings:
 class DrainSettings:
     """How the node stops after SIGTERM or SIGINT. A second signal ends it at once."""
 
-    grace_s: float = _setting(
+    grace_s: float = setting(
         0.0,
         "How long viewers may go on watching, while nobody new is taken. It ends early with the last viewer.",
         unit="s",
@@ -267,7 +278,7 @@ class DrainSettings:
         high=86_400,
         live=True,
     )
-    timeout_s: float = _setting(
+    timeout_s: float = setting(
         10.0,
         "The whole stop takes no longer, the grace included; what is not closed by then is cut.",
         unit="s",
@@ -281,22 +292,22 @@ class DrainSettings:
 class LogSettings:
     """What is written to stderr. Keys, tickets and query strings never are."""
 
-    level: str = _setting(
+    level: str = setting(
         "info", "The least important line to write.", choices=("debug", "info", "warning", "error"), live=True
     )
-    format: str = _setting("text", "A line for people, or one JSON object a line.", choices=("text", "json"), live=True)
+    format: str = setting("text", "A line for people, or one JSON object a line.", choices=("text", "json"), live=True)
 
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
     """What outlives the process."""
 
-    dir: Path = _setting(Path("data"), "The folder of keys and recordings. Made when needed.")
+    dir: Path = setting(Path("data"), "The folder of keys and recordings. Made when needed.")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration. One attribute is one section."""
+    """The whole configuration. One attribute is one section, but `ladder`, which is a table of its own."""
 
     http: HttpSettings = HttpSettings()
     rtmp: RtmpSettings = RtmpSettings()
@@ -313,6 +324,7 @@ class Config:
     demo: DemoSettings = DemoSettings()
     log: LogSettings = LogSettings()
     data: DataSettings = DataSettings()
+    ladder: Ladder = DEFAULT_LADDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,13 +353,16 @@ class Setting:
 
 
 def settings() -> Iterator[Setting]:
-    """All settings, in the order of the schema."""
+    """All settings, in the order of the schema. The ladder is none: it is a table, read by `config_ladder`."""
     for section in fields(Config):
         kind: Any = type(section.default)
+        if kind is Ladder:
+            continue
         hints = get_type_hints(kind)
         for entry in fields(kind):
-            yield _describe(section.name, entry, hints[entry.name])
+            yield describe(section.name, entry, hints[entry.name])
 
 
-def _describe(section: str, entry: Field[Any], annotation: Any) -> Setting:
+def describe(section: str, entry: Field[Any], annotation: Any) -> Setting:
+    """The setting of a dataclass field that `setting` made."""
     return Setting(section, entry.name, annotation, entry.default, **entry.metadata)

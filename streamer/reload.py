@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streamer.config import Config
+from streamer.config_ladder import LADDER
 from streamer.config_schema import Setting, settings
 
 __all__ = ["Reload", "plan_reload"]
@@ -28,9 +29,13 @@ def plan_reload(running: Config, wanted: Config) -> Reload:
         if setting.live:
             section = replace(getattr(config, setting.section), **{setting.key: _value(wanted, setting)})
             config = replace(config, **{setting.section: section})
+    applied = [setting.name for setting in changed if setting.live]
+    if wanted.ladder != running.ladder:
+        config = replace(config, ladder=wanted.ladder)  # read anew by each broadcast that begins
+        applied.append(LADDER)
     return Reload(
         config,
-        applied=tuple(setting.name for setting in changed if setting.live),
+        applied=tuple(applied),
         waiting=tuple(setting.name for setting in changed if not setting.live),
     )
 

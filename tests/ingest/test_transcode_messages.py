@@ -13,15 +13,26 @@ from ingest import transcode_messages
 from ingest.transcode_messages import (
     MAX_MESSAGE,
     Done,
+    ForceKeyframe,
+    KeyframeWanted,
+    LiveFrom,
+    MadeTrack,
     MadeUnit,
     Message,
     MessageReader,
     Note,
     Ready,
+    RungFailed,
+    RungLags,
+    RungReport,
+    SourceRefused,
+    SourceReport,
     SourceTrack,
     SourceUnit,
     StartOutput,
+    StartRung,
     StopOutput,
+    StopRung,
     encode_message,
 )
 from wire.errors import LimitExceeded, Malformed, WireError
@@ -35,8 +46,20 @@ MESSAGES: list[Message] = [
     Ready(),
     Done(7, ""),
     Done(8, "undecodable: ü"),
-    MadeUnit("720p", 0, 1, 3, False, (b"a", b"b")),
+    MadeUnit("720p", 0, 1, 3, False, (b"a", b"b"), 4_000),
     Note(40, "text"),
+    StartRung("480p", 2, "h265", 480, 1_000_000, None, "ultrafast", "main", 2.0, "libx265"),
+    StartRung("480p", 2, "h264", 480, 1_000_000, 29.97, "veryfast", "baseline", 2, "libx264"),
+    StopRung("480p"),
+    ForceKeyframe(),
+    LiveFrom(90_000, 6_000),
+    MadeTrack("480p", 2, "h264", bytes.fromhex("0142c01e")),
+    KeyframeWanted("missing reference"),
+    SourceRefused("too large"),
+    RungFailed("480p", 2, "no encoder"),
+    RungLags("480p", 2, 400, 12),
+    RungReport("480p", 2, 33, 1000, 12, 7_000),
+    SourceReport(0, 1000, 3, 2, 9_000),
 ]
 
 
@@ -60,12 +83,13 @@ def frame(value: object) -> bytes:
 
 
 @pytest.mark.parametrize("data", [
-    frame(None), frame([]), frame({}), frame([True]), frame(["x"]), frame([8]), frame([-1]), frame([4, 1]),
-    frame([5, 1]), frame([5, "1", ""]), frame([5, True, ""]), frame([6, "x", 0, 0, 0, 1, [b""]]),
-    frame([6, "x", 0, 0, 0, True, b""]), frame([6, "x", 0, 0, 0, True, ["x"]]), frame([2, "x", 0, 1, 1.5]),
+    frame(None), frame([]), frame({}), frame([True]), frame(["x"]), frame([19]), frame([-1]), frame([4, 1]),
+    frame([5, 1]), frame([5, "1", ""]), frame([5, True, ""]), frame([6, "x", 0, 0, 0, 1, [b""], 0]),
+    frame([6, "x", 0, 0, 0, True, b"", 0]), frame([6, "x", 0, 0, 0, True, ["x"], 0]), frame([2, "x", 0, 1, 1.5]),
+    frame([8, "x", 0, "h264", 2, 1, "", "", "", 2.0, ""]),
     frame([7, 10, b"x"]), frame([4]) + b"\0\0\0\0", b"\0\0\0\x02\x91\x91", b"\0\0\0\x01\xc1",
     b"\0\0\0\x03\x91\x05\x05", b"\0\0\0\x05\x93\x07\x01\xa1\xff", struct.pack(">I", 2000) + b"\x91" * 2000,
-    frame([6, "x", 0, 0, 0, True, [b""] * 5000]),
+    frame([6, "x", 0, 0, 0, True, [b""] * 5000, 0]),
 ])  # fmt: skip
 def test_nonsense_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
@@ -94,7 +118,9 @@ ANY = st.one_of(
     st.builds(SourceTrack, INTS, st.text(max_size=9), st.binary(max_size=40), INTS, INTS),
     st.builds(SourceUnit, INTS, INTS, INTS, INTS, st.booleans(), PARTS),
     st.builds(StartOutput, st.text(max_size=9), INTS, INTS, st.none() | INTS),
-    st.builds(MadeUnit, st.text(max_size=9), INTS, INTS, INTS, st.booleans(), PARTS),
+    st.builds(MadeUnit, st.text(max_size=9), INTS, INTS, INTS, st.booleans(), PARTS, INTS),
+    st.builds(MadeTrack, st.text(max_size=9), INTS, st.text(max_size=9), st.binary(max_size=40)),
+    st.builds(RungReport, st.text(max_size=9), INTS, INTS, INTS, INTS, INTS),
     st.builds(Done, INTS, st.text(max_size=50)),
     st.builds(Note, INTS, st.text(max_size=50)),
 )

@@ -179,13 +179,11 @@ def _parse_sender_report(count: int, body: bytes) -> SenderReport:
 def _reports(body: bytes, at: int, count: int) -> tuple[ReportBlock, ...]:
     if len(body) < at + count * _REPORT_SIZE:
         raise Truncated(f"{count} report blocks in {len(body) - at} bytes")
-    return tuple(
-        [
-            # what was lost so far has 24 bits and a sign
-            ReportBlock(ssrc, lost >> 24, (lost & 0xFFFFFF) - ((lost & 0x800000) << 1), *rest)
-            for ssrc, lost, *rest in _REPORT.iter_unpack(body[at : at + count * _REPORT_SIZE])
-        ]
-    )
+    found = []
+    for ssrc, lost, highest, jitter, last_sr, delay in _REPORT.iter_unpack(body[at : at + count * _REPORT_SIZE]):
+        packets_lost = (lost & 0xFFFFFF) - ((lost & 0x800000) << 1)  # 24 bits, signed
+        found.append(ReportBlock(ssrc, lost >> 24, packets_lost, highest, jitter, last_sr, delay))
+    return tuple(found)
 
 
 def _chunk(ssrc: int, name: str) -> bytes:

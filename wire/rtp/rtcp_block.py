@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
 
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
@@ -20,11 +19,11 @@ RtcpBlock = tuple[int, int, bytes]
 """Kind, the five-bit number of the header (a report count, or the message type of feedback), and body."""
 
 
-def blocks(compound: bytes) -> Iterator[RtcpBlock]:
+def blocks(compound: bytes) -> list[RtcpBlock]:
     """The packets of a compound in order, padding removed. Raises `WireError`."""
     at = 0
     size = len(compound)
-    seen = 0
+    found: list[RtcpBlock] = []
     while at < size:
         if size - at < 4:
             raise Truncated(f"RTCP header has {size - at} of 4 bytes")
@@ -34,12 +33,12 @@ def blocks(compound: bytes) -> Iterator[RtcpBlock]:
             raise Unsupported(f"RTCP version {first >> 6}")
         if end > size:
             raise Truncated(f"RTCP packet {kind} ends at {end} of {size} bytes")
-        seen += 1
-        if seen > MAX_BLOCKS:
+        if len(found) >= MAX_BLOCKS:
             raise LimitExceeded(f"more than {MAX_BLOCKS} RTCP packets in one datagram")
         body = compound[at + 4 : end]
-        yield kind, first & 0x1F, _unpadded(body) if first & _PADDING else body
+        found.append((kind, first & 0x1F, _unpadded(body) if first & _PADDING else body))
         at = end
+    return found
 
 
 def build(kind: int, count: int, body: bytes) -> bytes:
