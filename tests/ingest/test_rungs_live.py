@@ -20,6 +20,7 @@ from media.stream import Kinds
 from media.track import Codec
 from media.unit import AccessUnit
 from tests.support.coded_film import STEP, coded_film, shown
+from tests.support.quiet import is_quiet
 from tests.support.sound import access_units, beep_sound
 from tests.support.transcode import PATIENT_COMMAND, Listener, Studio, studio
 
@@ -62,11 +63,6 @@ async def publish_live(room: Studio, units: Sequence[AccessUnit], *listeners: Li
 
 def _lags(listener: Listener, unit: AccessUnit) -> bool:
     return bool(listener.pictures) and listener.pictures[-1].pts < unit.dts - 6 * STEP
-
-
-def is_quiet() -> bool:
-    """With more than this waiting for each processor, nobody can promise anybody a second."""
-    return os.getloadavg()[0] < 2 * (os.cpu_count() or 1)
 
 
 def watch(room: Studio, name: str, audio: str | None = None) -> Listener:
