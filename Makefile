@@ -49,6 +49,7 @@ test-setup: dev
 	@.ci/debian chromium chromium || .ci/skipped "browser tests: there is no chromium, and installing it needs root and apt-get"
 	@.ci/native $(VENV) || .ci/skipped "tests of the part in C: it needs a C compiler, and Python's and OpenSSL's headers"
 	@.ci/debian nft nftables && .ci/debian ip iproute2 || .ci/skipped "tests with a network of their own: they need nft and ip"
+	@.ci/gstreamer || .ci/skipped "tests with GStreamer's webrtcbin: it is not there, and installing it needs root and apt-get"
 	@.ci/debian redis-sentinel redis-server redis-sentinel || .ci/skipped "tests with Debian's Redis: it is not there, and installing it needs root and apt-get"
 
 lock: ## make the locks anew from pyproject.toml and requirements/*.in
@@ -74,7 +75,7 @@ $(STAMPS)/runtime: requirements/runtime.txt requirements/build.txt $(STAMPS)/ven
 	@touch $@
 
 # The build backend comes from the lock too: without isolation pip fetches nothing on its own.
-$(STAMPS)/project: pyproject.toml setup.py relay/_fanout.c $(STAMPS)/runtime
+$(STAMPS)/project: pyproject.toml setup.py relay/_fanout.c relay/_inbox.c $(STAMPS)/runtime
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -87,6 +88,6 @@ web/node_modules/.stamp: web/package.json web/package-lock.json web/.npmrc | $(S
 	$(NODE) npm --prefix web ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
-$(PAGES): web/node_modules/.stamp web/vite.config.ts web/tsconfig.json $(wildcard web/*.html) $(shell find web/watch web/console web/studio -type f)
+$(PAGES): web/node_modules/.stamp web/vite.config.ts web/tsconfig.json $(wildcard web/*.html) $(shell find web/sdk web/watch web/console web/studio -type f)
 	@$(NODE) npm --prefix web run --silent build -- --logLevel warn
 	@touch $@

@@ -8,25 +8,32 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
-from bench import chat, ladder_bench, shop
+from bench import chat, ladder_bench, shop, sync
 from bench.blip_bench import BlipOptions, run_blip_bench
 from bench.children import ChildError
 from bench.clip import ClipOptions, make_clip
 from bench.figures import table
 from bench.flv_bench import FlvBenchOptions, FlvResult, run_flv_bench
+from bench.load_run import LoadFigures
 from bench.publisher import open_publisher
-from bench.whep_bench import WhepBenchOptions, run_whep_bench
+from bench.whep_bench import run_whep_bench
+from bench.whep_result import WhepBenchOptions
 from bench.whep_rows import whep_rows
 from wire.errors import WireError
 
 __all__ = ["main"]
 
+_BITRATE = "bits per second of video, such as 2500000 or 2.5M"
+Options = TypeVar("Options", BlipOptions, FlvBenchOptions, WhepBenchOptions)
+
 
 def main(argv: list[str]) -> int:
-    """0 when it ran, 1 with a sentence when it could not, 2 for wrong arguments."""
+    """0 when it ran, 1 with a sentence when it could not or a check failed, 2 for wrong arguments."""
     parser = argparse.ArgumentParser(prog="streamer bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_flv(commands.add_parser("flv", help="N viewers of an HTTP-FLV or WS-FLV URL"))
@@ -36,6 +43,7 @@ def main(argv: list[str]) -> int:
     chat.add_parser(commands)
     shop.add_parser(commands)
     ladder_bench.add_parser(commands)
+    sync.add_parser(commands)
     args = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
@@ -45,38 +53,36 @@ def main(argv: list[str]) -> int:
         return 1
 
 
-def _add_flv(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", metavar="URL", help="http:// or ws://")
+def _add_load(parser: argparse.ArgumentParser, *, ramp: float) -> None:
+    """What every load of viewers takes."""
     parser.add_argument("-n", "--viewers", type=_count, default=100, metavar="N")
     parser.add_argument("-d", "--seconds", type=_positive, default=10.0, metavar="SECONDS", help="of steady state")
     parser.add_argument("--pid", type=_count, help="the server's process: its processor time and memory are measured")
     parser.add_argument("--publish", metavar="PUBLISH_URL", help="publish a stamped stream there during the run")
-    parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video for --publish")
-    parser.add_argument("--ramp", type=_positive, default=200.0, metavar="PER_S", help="viewers that join in a second")
-    parser.add_argument("--stalled", type=_percent, default=0.0, metavar="PERCENT", help="viewers that stop reading")
-    parser.add_argument("--ws", dest="websocket", action="store_true", help="view over WebSocket whatever the scheme")
-    parser.add_argument("--merge-ms", type=int, default=0, metavar="M", help="the floor's window; 0: each picture")
+    parser.add_argument("--bitrate", type=_bits, default=2_500_000, help=f"{_BITRATE}, with --publish")
+    parser.add_argument("--no-audio", dest="audio", action="store_false", help="--publish sends pictures alone")
+    parser.add_argument("--ramp", type=_positive, default=ramp, metavar="PER_S", help="viewers that join in a second")
     parser.add_argument("--processes", type=_count, default=1, help="among which the viewers are divided")
     parser.add_argument("--settle", type=_positive, default=5.0, metavar="SECONDS", help="before and after the joins")
     parser.add_argument("--no-floor", dest="floor", action="store_false")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+
+
+def _add_flv(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="http:// or ws://")
+    _add_load(parser, ramp=200.0)
+    parser.add_argument("--stalled", type=_percent, default=0.0, metavar="PERCENT", help="viewers that stop reading")
+    parser.add_argument("--ws", dest="websocket", action="store_true", help="view over WebSocket whatever the scheme")
+    parser.add_argument("--merge-ms", type=int, default=0, metavar="M", help="the floor's window; 0: each picture")
     parser.set_defaults(command=_flv)
 
 
 def _add_whep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="http:// or https://, where offers are posted")
-    parser.add_argument("-n", "--viewers", type=_count, default=100, metavar="N")
-    parser.add_argument("-d", "--seconds", type=_positive, default=10.0, metavar="SECONDS", help="of steady state")
-    parser.add_argument("--pid", type=_count, help="the server's process: its processor time and memory are measured")
-    parser.add_argument("--publish", metavar="PUBLISH_URL", help="publish a stamped stream there during the run")
-    parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video for --publish")
-    parser.add_argument("--ramp", type=_positive, default=50.0, metavar="PER_S", help="viewers that join in a second")
-    parser.add_argument("--processes", type=_count, default=1, help="among which the viewers are divided")
+    _add_load(parser, ramp=50.0)
     parser.add_argument("--decrypt-every", type=_count, default=50, metavar="K", help="one viewer in K is checked")
-    parser.add_argument("--settle", type=_positive, default=5.0, metavar="SECONDS", help="before and after the joins")
+    parser.add_argument("--metrics", metavar="URL", help="the node's metrics, where they are not at /metrics")
     parser.add_argument("--token", help="sent as Authorization: Bearer")
-    parser.add_argument("--no-floor", dest="floor", action="store_false")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.set_defaults(command=_whep)
 
 
@@ -87,8 +93,9 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=_count, default=1280)
     parser.add_argument("--height", type=_count, default=720)
     parser.add_argument("--fps", type=_count, default=30)
-    parser.add_argument("--bitrate", type=_count, default=2_500_000, help="bits per second of video")
+    parser.add_argument("--bitrate", type=_bits, default=2_500_000, help=_BITRATE)
     parser.add_argument("--keyint", type=_positive, default=2.0, help="seconds between keyframes")
+    parser.add_argument("--no-audio", dest="audio", action="store_false", help="send pictures alone")
     parser.set_defaults(command=_publish)
 
 
@@ -103,8 +110,7 @@ def _add_blip(parser: argparse.ArgumentParser) -> None:
 
 
 def _blip(args: argparse.Namespace) -> int:
-    names = set(BlipOptions.__dataclass_fields__)
-    result = run_blip_bench(BlipOptions(**{name: value for name, value in vars(args).items() if name in names}))
+    result = run_blip_bench(_options(BlipOptions, args))
     stayed = "stayed connected" if result.survived else f"LOST: {result.ended or 'no picture came back'}"
     rows = [
         ("viewer", f"{stayed} through {result.blips} blips"),
@@ -122,29 +128,35 @@ def _blip(args: argparse.Namespace) -> int:
 
 
 def _flv(args: argparse.Namespace) -> int:
-    names = set(FlvBenchOptions.__dataclass_fields__)
-    result = run_flv_bench(FlvBenchOptions(**{name: value for name, value in vars(args).items() if name in names}))
-    print(table(_rows(result)))
-    for note in result.notes:
-        print(f"note: {note}")
-    if args.json:
-        args.json.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+    result = run_flv_bench(_options(FlvBenchOptions, args))
+    _tell(result, _rows(result), args.json)
     return 0
 
 
 def _whep(args: argparse.Namespace) -> int:
-    names = set(WhepBenchOptions.__dataclass_fields__)
-    result = run_whep_bench(WhepBenchOptions(**{name: value for name, value in vars(args).items() if name in names}))
-    print(table(whep_rows(result)))
+    result = run_whep_bench(_options(WhepBenchOptions, args))
+    _tell(result, whep_rows(result), args.json)
+    for failure in result.failures:
+        print(f"FAILED: {failure}")
+    return 1 if result.failures else 0
+
+
+def _options(kind: type[Options], args: argparse.Namespace) -> Options:
+    names = {spec.name for spec in fields(kind)}
+    return kind(**{name: value for name, value in vars(args).items() if name in names})
+
+
+def _tell(result: LoadFigures, rows: list[tuple[str, str]], stored: Path | None) -> None:
+    """Print the table and what one has to know to believe it; keep every figure."""
+    print(table(rows))
     for note in result.notes:
         print(f"note: {note}")
-    if args.json:
-        args.json.write_text(json.dumps(result.to_json(), indent=2) + "\n")
-    return 0
+    if stored:
+        stored.write_text(json.dumps(result.to_json(), indent=2) + "\n")
 
 
 def _publish(args: argparse.Namespace) -> int:
-    clip = make_clip(ClipOptions(args.width, args.height, args.fps, args.bitrate, args.keyint))
+    clip = make_clip(ClipOptions(args.width, args.height, args.fps, args.bitrate, args.keyint, args.audio))
     stop = threading.Event()
 
     def stop_now(_number: int, _frame: FrameType | None) -> None:
@@ -211,6 +223,12 @@ def _floor_rows(result: FlvResult) -> list[tuple[str, str]]:
 
 def _count(text: str) -> int:
     return int(_positive(text))
+
+
+def _bits(text: str) -> int:
+    """1000000, 1000k or 1M."""
+    unit = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower())
+    return int(_positive(text if unit is None else text[:-1]) * (unit or 1))
 
 
 def _positive(text: str) -> float:

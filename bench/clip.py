@@ -1,4 +1,8 @@
-"""A few seconds of real H.264 and AAC, encoded once, that a load publisher can send round and round."""
+"""A few seconds of real H.264 and AAC, encoded once, that a load publisher can send round and round.
+
+The picture has the demo host's bar code, and its lamp that flashes with a beep each second, so that lip sync can be
+measured behind any server.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +13,41 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from bench import barcode
+from bench.cadence import Cadence
+from bench.clip_sound import clip_sound
+from bench.demo_picture import draw_lamp
+from bench.demo_sound import SAMPLE_RATE
 from bench.stamp import UUID, sei_nal
-from wire.flv import SCRIPT, VIDEO, FlvParser, FlvTag
+from wire.flv import AUDIO, SCRIPT, VIDEO, FlvParser, FlvTag
 from wire.flv_audio import AudioConfigRecord, parse_audio
 from wire.flv_video import VideoConfigRecord, VideoFrame, parse_video
 
-__all__ = ["Clip", "ClipOptions", "ClipTag", "make_clip"]
+__all__ = ["CLIP_NUMBER", "Clip", "ClipOptions", "ClipTag", "make_clip"]
 
+CLIP_NUMBER = 4000  # publisher number in the bar code: no demo host has it unless told to
 CLIP_S = 8  # 375 AAC frames of 1024 samples at 48 kHz are exactly 8 s: sound and picture come round together
 START_MS = 1000  # an encoder's delay must not make a timestamp negative
-SAMPLE_RATE = 48_000
 AUDIO_BLOCK = 1024
 AUDIO_BIT_RATE = 128_000
 
 
 @dataclass(frozen=True, slots=True)
 class ClipOptions:
-    """`bitrate` is bits per second of video, `keyint` seconds; `fps` times 8 and `keyint` must come out even."""
+    """`bitrate` is bits per second of video, `keyint` seconds; `fps` times 8 and `keyint` must come out even.
+    Without `audio` the clip has pictures alone.
+    """
 
     width: int = 1280
     height: int = 720
     fps: int = 30
     bitrate: int = 2_500_000
     keyint: float = 2.0
+    audio: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,10 @@ class Clip:
     def video_bitrate(self) -> int:
         """Bits per second, FLV bodies."""
         return sum(len(tag.body) for tag in self.tags if tag.kind == VIDEO) * 8000 // self.length_ms
+
+    @property
+    def has_audio(self) -> bool:
+        return any(tag.kind == AUDIO for tag in self.tags)
 
 
 def make_clip(options: ClipOptions) -> Clip:
@@ -111,14 +128,14 @@ def _encode(options: ClipOptions, bitrate: int) -> bytes:
     stored = io.BytesIO()
     with av.open(stored, "w", format="flv", options={"flvflags": "no_duration_filesize+no_sequence_end"}) as container:
         video = _add_video(container, options, bitrate)
-        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
-        audio.bit_rate = AUDIO_BIT_RATE
+        audio = _add_audio(container) if options.audio else None
         for frame in _pictures(options):
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        for sound in _sounds():
-            container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
+        if audio is not None:
+            for sound in _sounds():
+                container.mux(audio.encode(sound))
+            container.mux(audio.encode(None))
     return stored.getvalue()
 
 
@@ -135,6 +152,12 @@ def _add_video(container: OutputContainer, options: ClipOptions, bitrate: int) -
     return stream
 
 
+def _add_audio(container: OutputContainer) -> AudioStream:
+    stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
+    stream.bit_rate = AUDIO_BIT_RATE
+    return stream
+
+
 def _pictures(options: ClipOptions) -> Iterator[av.VideoFrame]:
     """A texture that slides under fresh grain: motion costs little, grain is what takes the bits."""
     random = np.random.default_rng(1)
@@ -142,21 +165,24 @@ def _pictures(options: ClipOptions) -> Iterator[av.VideoFrame]:
     coarse = random.integers(40, 200, (height // 16 + 2, width // 16 + 2), dtype=np.uint8)
     texture = np.kron(coarse, np.ones((16, 16), np.uint8))
     grain = random.integers(0, 24, (height + 64, width + 64), dtype=np.uint8)
+    cadence = Cadence(Fraction(options.fps))
     for n in range(CLIP_S * options.fps):
         y, x = random.integers(0, 64, 2)
         luma = np.roll(texture, 4 * n, axis=1)[:height, :width] + grain[y : y + height, x : x + width]
+        draw_lamp(luma, lit=cadence.is_lit(n))
+        barcode.draw(luma, CLIP_NUMBER, cadence.pts_ms(n))
         planes = np.vstack([luma, np.full((height // 2, width), 128, np.uint8)])
         frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
-        frame.pts, frame.time_base = START_MS + n * 1000 // options.fps, Fraction(1, 1000)
+        frame.pts, frame.time_base = START_MS + cadence.pts_ms(n), Fraction(1, 1000)
         yield frame
 
 
 def _sounds() -> Iterator[av.AudioFrame]:
-    """Noise, which takes the whole bit rate; two blocks more than the clip holds, for the encoder's delay."""
-    random = np.random.default_rng(1)
-    for n in range(CLIP_S * SAMPLE_RATE // AUDIO_BLOCK + 2):
-        samples = (0.05 * random.standard_normal((2, AUDIO_BLOCK))).astype(np.float32)
+    """Two blocks more than the clip holds, for the encoder's delay."""
+    sound = clip_sound(CLIP_S, 0, CLIP_S * SAMPLE_RATE + 2 * AUDIO_BLOCK)
+    for start in range(0, sound.shape[1], AUDIO_BLOCK):
+        samples = np.ascontiguousarray(sound[:, start : start + AUDIO_BLOCK])
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
         frame.sample_rate, frame.time_base = SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
-        frame.pts = START_MS * SAMPLE_RATE // 1000 + n * AUDIO_BLOCK
+        frame.pts = START_MS * SAMPLE_RATE // 1000 + start
         yield frame

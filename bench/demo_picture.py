@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench import barcode
 from bench.glyphs import Digits
 
-__all__ = ["DemoPicture", "lamp_is_lit"]
+__all__ = ["DemoPicture", "draw_lamp", "lamp_is_lit"]
 
 Plane = NDArray[np.uint8]
 Alpha = NDArray[np.float32]
@@ -30,7 +30,8 @@ CLOCK_MARGIN = 0.075
 BALL_RADIUS = 0.085
 BOUNCE_S = 1.6  # from one touch of the floor to the next
 CROSSING_S = 9.0  # from one wall to the other
-LAMP_THRESHOLD = 160  # between the dark lamp (about 40) and the lit one (235)
+LAMP_DARK, LAMP_LIT = 40.0, 235.0
+LAMP_THRESHOLD = 160  # between the dark lamp and the lit one
 
 YUV = tuple[float, float, float]
 CORNERS: tuple[tuple[YUV, YUV], tuple[YUV, YUV]] = (  # deep blue, violet; teal, plum
@@ -105,8 +106,7 @@ class DemoPicture:
 
     def _paint_lamp(self, lit: bool) -> None:
         rect = _lamp(self.width, self.height)
-        disc = _disc(rect.width)
-        self._blend(rect, disc, (235.0 if lit else 40.0, 128.0, 128.0))
+        self._blend(rect, _disc(rect.width), (LAMP_LIT if lit else LAMP_DARK, 128.0, 128.0))
 
     def _paint_clock(self, pts_ms: int, clock: str) -> None:
         left = top = _even(CLOCK_MARGIN * self._scale)
@@ -134,6 +134,13 @@ class DemoPicture:
         frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
         frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         return frame
+
+
+def draw_lamp(luma: Plane, *, lit: bool) -> None:
+    """The lamp alone, without its soft edge, into the luma plane `(height, width)` of another picture."""
+    height, width = luma.shape
+    rect = _lamp(width, height)
+    _cut(luma, rect, width)[_disc(rect.width) > 0.5] = LAMP_LIT if lit else LAMP_DARK
 
 
 def lamp_is_lit(luma: Plane) -> bool:

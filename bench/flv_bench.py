@@ -2,70 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bench.children import Child
-from bench.clip import ClipOptions
 from bench.figures import Spread
 from bench.floor import FloorPlan, FloorReport, Schedule, run_floor
 from bench.flv_client import Target
-from bench.process_figures import Memory, cpu_seconds, memory
-from bench.publisher import run_publisher
-from bench.viewers import REQUEST_TIMEOUT_S, START, STOP, ViewerPlan, ViewerReport, run_viewers
+from bench.load_run import (
+    START_UP_S,
+    LoadFigures,
+    LoadOptions,
+    Measured,
+    load_figures,
+    load_notes,
+    machine,
+    measure,
+    play_floor,
+    publishing,
+    shares,
+)
+from bench.viewers import ViewerPlan, ViewerReport, run_viewers
 
 __all__ = ["FlvBenchOptions", "FlvResult", "run_flv_bench"]
 
-START_UP_S = 60.0  # for a process to import, to encode a clip, to connect
-ANSWER_S = 30.0
-FLOOR_S = 10.0  # at most; a bare loop has no slow effects to wait for
 RAW_RAMP = 2000.0  # connections a second to the floor, which is not asked about joining
 
 
-@dataclass(frozen=True, slots=True)
-class FlvBenchOptions:
-    """One run. `stalled` is percent of the viewers; `merge_ms` is the floor's window, 0 for a write per picture.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlvBenchOptions(LoadOptions):
+    """One run. `stalled` is percent of the viewers; `merge_ms` is the floor's window, 0 for a write per picture."""
 
-    `settle` is how many seconds to wait after publishing began, for a whole GOP to be there, and again after the last
-    viewer joined, for the bursts that joiners get to be over.
-    """
-
-    url: str
-    viewers: int
-    seconds: float
-    pid: int | None = None
-    publish: str | None = None
-    bitrate: int = 2_500_000
-    ramp: float = 200.0
     stalled: float = 0.0
     websocket: bool = False
     merge_ms: int = 0
-    processes: int = 1
-    settle: float = 5.0
-    floor: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class FlvResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlvResult(LoadFigures):
     """Everything that a run measured. Times are milliseconds, sizes bytes, processor shares percent of one core."""
 
-    conditions: dict[str, Any]
-    seconds: float
-    viewers_watching: int
-    viewers_lost: dict[str, int]
     stalled: int
     stalled_closed: int
-    server_cpu: float | None
-    server_cpu_per_viewer: float | None
-    server_memory_before: Memory | None
-    server_memory: Memory | None
-    server_rss_per_viewer: float | None
-    server_pss_per_viewer: float | None
     first_byte_ms: Spread
     first_keyframe_ms: Spread
     largest_gap_ms: Spread
@@ -74,12 +55,7 @@ class FlvResult:
     bits_per_second_per_viewer: float
     reads_per_second_per_viewer: float
     pieces_per_second_per_viewer: float | None
-    load_cpu: list[float]
     floor: FloorFigures | None
-    notes: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,69 +75,36 @@ def run_flv_bench(options: FlvBenchOptions) -> FlvResult:
     process of the run fails, ProcessLookupError or PermissionError for a server that cannot be looked at.
     """
     target = Target.parse(options.url, websocket=options.websocket)
-    with ExitStack() as stack:
-        if options.publish:
-            clip = ClipOptions(bitrate=options.bitrate)
-            publisher = stack.enter_context(Child("publisher", run_publisher, options.publish, clip))
-            publisher.hear(START_UP_S)
-            time.sleep(options.settle)
-        measured = _measure_server(options, target)
+    with publishing(options):
+        measured = measure(options, lambda stack: _start_viewers(stack, options, target))
     merged = _merge(measured.reports)
     floor = _measure_floor(options, merged, len(merged.largest_gap)) if options.floor else None
     return _result(options, measured, merged, floor)
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    reports: list[ViewerReport]
-    seconds: float
-    cpu: float | None  # seconds
-    before: Memory | None
-    after: Memory | None
-
-
-def _measure_server(options: FlvBenchOptions, target: Target) -> _Measured:
-    before = memory(options.pid) if options.pid else None
-    with ExitStack() as stack:
-        viewers = _start_viewers(stack, options, target, options.viewers, request=True)
-        patience = START_UP_S + options.viewers / options.ramp + REQUEST_TIMEOUT_S
-        for child in viewers:
-            child.hear(patience)
-        time.sleep(options.settle)
-        for child in viewers:
-            child.tell(START)
-        cpu, begun = _cpu(options.pid), time.monotonic()
-        time.sleep(options.seconds)
-        cpu, seconds = _cpu(options.pid) - cpu, time.monotonic() - begun
-        after = memory(options.pid) if options.pid else None
-        reports = _collect(viewers)
-    return _Measured(reports, seconds, cpu if options.pid else None, before, after)
-
-
-def _cpu(pid: int | None) -> float:
-    return cpu_seconds(pid) if pid else 0.0
-
-
-def _start_viewers(
-    stack: ExitStack, options: FlvBenchOptions, target: Target, total: int, *, request: bool
-) -> list[Child]:
+def _start_viewers(stack: ExitStack, options: FlvBenchOptions, target: Target) -> list[Child]:
     """The viewers in near-equal shares, one process each."""
-    processes = min(options.processes, total)
-    bounds = [total * k // processes for k in range(processes + 1)]
-    ramp = options.ramp if request else RAW_RAMP
-    children = []
-    for k in range(processes):
-        first, count = bounds[k], bounds[k + 1] - bounds[k]
-        stalled = options.stalled if request else 0.0
-        plan = ViewerPlan(target, request, first, count, total, ramp / processes, stalled)
-        children.append(stack.enter_context(Child(f"viewers {k + 1}", run_viewers, plan)))
-    return children
+    ramp, stalled = options.ramp / min(options.processes, options.viewers), options.stalled
+    return _start(
+        stack,
+        options,
+        options.viewers,
+        lambda first, count: ViewerPlan(target, True, first, count, options.viewers, ramp, stalled),
+    )
 
 
-def _collect(viewers: list[Child]) -> list[ViewerReport]:
-    for child in viewers:
-        child.tell(STOP)
-    return [child.hear(ANSWER_S) for child in viewers]
+def _start_readers(stack: ExitStack, options: FlvBenchOptions, target: Target, total: int) -> list[Child]:
+    """The floor's, who ask for nothing."""
+    return _start(stack, options, total, lambda first, count: ViewerPlan(target, False, first, count, total, RAW_RAMP))
+
+
+def _start(
+    stack: ExitStack, options: FlvBenchOptions, total: int, plan: Callable[[int, int], ViewerPlan]
+) -> list[Child]:
+    return [
+        stack.enter_context(Child(f"viewers {number}", run_viewers, plan(first, count)))
+        for number, (first, count) in enumerate(shares(total, options.processes), 1)
+    ]
 
 
 def _merge(reports: list[ViewerReport]) -> ViewerReport:
@@ -184,38 +127,22 @@ def _measure_floor(options: FlvBenchOptions, merged: ViewerReport, viewers: int)
     with ExitStack() as stack:
         floor = stack.enter_context(Child("floor", run_floor, FloorPlan(schedule, viewers)))
         target = Target(websocket=False, host="127.0.0.1", port=floor.hear(START_UP_S), path="")
-        readers = _start_viewers(stack, options, target, viewers, request=False)
-        for child in (*readers, floor):
-            child.hear(START_UP_S)
-        for child in (*readers, floor):
-            child.tell(START)
-        time.sleep(min(options.seconds, FLOOR_S))
-        floor.tell(STOP)
-        report: FloorReport = floor.hear(ANSWER_S)
-        _collect(readers)
+        readers = _start_readers(stack, options, target, viewers)
+        report: FloorReport
+        report, _ = play_floor(options, floor, readers)
     return report
 
 
 def _result(
-    options: FlvBenchOptions, measured: _Measured, merged: ViewerReport, floor: FloorReport | None
+    options: FlvBenchOptions, measured: Measured[ViewerReport], merged: ViewerReport, floor: FloorReport | None
 ) -> FlvResult:
     watching, seconds = max(1, merged.watching), measured.seconds
-    cpu = None if measured.cpu is None else 100 * measured.cpu / seconds
-    per_viewer = None if cpu is None else cpu / watching
-    load = [100 * report.cpu_seconds / report.seconds for report in measured.reports]
+    figures = load_figures(measured, options.viewers, merged.watching, merged.lost)
     return FlvResult(
+        **figures,
         conditions=_conditions(options),
-        seconds=seconds,
-        viewers_watching=merged.watching,
-        viewers_lost=dict(merged.lost),
         stalled=merged.stalled,
         stalled_closed=merged.stalled_closed,
-        server_cpu=cpu,
-        server_cpu_per_viewer=per_viewer,
-        server_memory_before=measured.before,
-        server_memory=measured.after,
-        server_rss_per_viewer=_growth(measured, "rss", options.viewers),
-        server_pss_per_viewer=_growth(measured, "pss", options.viewers),
         first_byte_ms=Spread.of(merged.first_byte, 1000),
         first_keyframe_ms=Spread.of(merged.first_keyframe, 1000),
         largest_gap_ms=Spread.of(merged.largest_gap, 1000),
@@ -224,17 +151,9 @@ def _result(
         bits_per_second_per_viewer=8 * merged.bytes / seconds / watching,
         reads_per_second_per_viewer=merged.reads / seconds / watching,
         pieces_per_second_per_viewer=merged.pieces / seconds / merged.parsed if merged.parsed else None,
-        load_cpu=load,
-        floor=_floor_figures(floor, len(merged.largest_gap), per_viewer),
-        notes=_notes(options, merged, load, floor),
+        floor=_floor_figures(floor, len(merged.largest_gap), figures["server_cpu_per_viewer"]),
+        notes=list(_notes(options, measured, merged, floor)),
     )
-
-
-def _growth(measured: _Measured, name: str, viewers: int) -> float | None:
-    if measured.before is None or measured.after is None:
-        return None
-    growth: int = getattr(measured.after, name) - getattr(measured.before, name)
-    return growth / viewers
 
 
 def _floor_figures(floor: FloorReport | None, viewers: int, server_per_viewer: float | None) -> FloorFigures | None:
@@ -255,25 +174,18 @@ def _conditions(options: FlvBenchOptions) -> dict[str, Any]:
         "stalled_percent": options.stalled,
         "processes": options.processes,
         "floor_merge_ms": options.merge_ms,
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "load_average": os.getloadavg()[0],
+        **machine(),
     }
 
 
-def _notes(options: FlvBenchOptions, merged: ViewerReport, load: list[float], floor: FloorReport | None) -> list[str]:
+def _notes(
+    options: FlvBenchOptions, measured: Measured[ViewerReport], merged: ViewerReport, floor: FloorReport | None
+) -> Iterator[str]:
     """What a reader of the figures must know before believing them."""
-    notes = []
-    if any(share > 90 for share in load):
-        notes.append("a viewer process used over 90 % of a core: the load was the limit, use more --processes")
+    yield from load_notes(options, measured, merged.lost.total())
     if not merged.latency:
-        notes.append("no latency: the stream carries no stamps; publish with --publish or `streamer bench publish`")
+        yield "no latency: the stream carries no stamps; publish with --publish or `streamer bench publish`"
     if options.floor and floor is None:
-        notes.append("no floor: no viewer recorded two pictures")
+        yield "no floor: no viewer recorded two pictures"
     if floor is not None and floor.short:
-        notes.append(f"{floor.short} of the floor's {floor.writes} writes were short: its readers did not keep up")
-    if merged.lost:
-        notes.append(f"{sum(merged.lost.values())} viewers were lost, figures are of those that watched to the end")
-    return notes
+        yield f"{floor.short} of the floor's {floor.writes} writes were short: its readers did not keep up"

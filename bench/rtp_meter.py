@@ -60,6 +60,13 @@ class RtpMeter:
             self.highest += ahead
         self.received += 1
 
+    def take_many(self, packets: int, sequence: int) -> None:
+        """So many packets at once, of which this is the last one's number."""
+        ahead = (sequence - self.highest) & 0xFFFF
+        if ahead < 0x8000:
+            self.highest += ahead
+        self.received += packets
+
     def measure_from_here(self) -> None:
         """Count `expected` and `missing` from now on; the reports to the server go on as they were."""
         self._total_before, self._received_then = self._total, self.received

@@ -28,9 +28,18 @@ class TimelineOrigin:
             return None
 
     @property
+    def zero(self) -> int:
+        """The RTP time of media time 0."""
+        return (self.rtp - self.t) % _WRAP
+
+    @property
+    def ticks_per_ms(self) -> int:
+        return _TICKS_PER_S // 1000
+
+    @property
     def label(self) -> str:
         """The same for all viewers of one broadcast: RTP time is (zero + t) modulo 2^32."""
-        return f"{self.epoch}:{(self.rtp - self.t) % _WRAP}"
+        return f"{self.epoch}:{self.zero}"
 
     def distance(self, rtp_time: int) -> float:
         """Seconds from this instant to an RTP timestamp, negative for one before it."""

@@ -9,19 +9,19 @@ may stand below it.
 from __future__ import annotations
 
 import os
-import select
 import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 from multiprocessing.connection import Connection
 from statistics import median
 from struct import Struct
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from bench.datagrams import DatagramBatch, dropped_by_kernel, widen_buffer
+from bench.datagrams import BATCH, SWEEP_S, SWEEP_STEP_S, DatagramBatch, dropped_by_kernel, widen_buffer
 from bench.limits import allow_open_files
 from bench.viewers import READY, START, STOP
 from bench.whep_probe import SentPicture
@@ -195,29 +195,29 @@ def _segments_of(size: int) -> tuple[int, int, bytes]:
 
 def run_whep_readers(count: int, control: Connection) -> None:
     """A process's main: sends the ports of `count` sockets, then READY, awaits START and STOP, and sends how many
-    datagrams the sockets had no room for. They are drained as the viewers that only count are.
+    datagrams the sockets had no room for. They are drained as the viewers that only count are: each now and then.
     """
     allow_open_files(count)
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) for _ in range(count)]
-    with select.epoll() as epoll:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-            widen_buffer(sock)
-            epoll.register(sock.fileno(), select.EPOLLIN)
-        epoll.register(control.fileno(), select.EPOLLIN)
-        control.send(tuple(sock.getsockname()[1] for sock in sockets))
-        control.send(READY)
-        _drain_all(epoll, control)
+    for sock in sockets:
+        sock.bind(("127.0.0.1", 0))
+        widen_buffer(sock)
+    control.send(tuple(sock.getsockname()[1] for sock in sockets))
+    control.send(READY)
+    _drain_all([sock.fileno() for sock in sockets], control)
     control.send(sum(dropped_by_kernel(sock) for sock in sockets))
     for sock in sockets:
         sock.close()
 
 
-def _drain_all(epoll: select.epoll, control: Connection) -> None:
-    batch = DatagramBatch(_READ_ROOM)
-    while True:
-        for fd, _ in epoll.poll():
-            if fd != control.fileno():
-                batch.receive(fd)
-            elif control.recv() != START:
-                return
+def _drain_all(sockets: Sequence[int], control: Connection) -> None:
+    """Until STOP: everybody each `SWEEP_S`, a few in each step."""
+    batch, number, stopped = DatagramBatch(_READ_ROOM), 0, False
+    a_step = ceil(len(sockets) * SWEEP_STEP_S / SWEEP_S)
+    while not stopped:
+        for _ in range(a_step):
+            while batch.receive(sockets[number]) == BATCH:
+                continue
+            number = (number + 1) % len(sockets)
+        if control.poll(SWEEP_STEP_S):
+            stopped = control.recv() != START

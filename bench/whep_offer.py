@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +55,15 @@ class WhepAnswer:
     def parameter_sets(self) -> bool:
         """Whether the answer brought them (RFC 6184, 8.1), so that a keyframe need not."""
         return bool(self.video.parameter("sprop-parameter-sets"))
+
+    @property
+    def parameter_set_nals(self) -> tuple[bytes, ...]:
+        """Those that it brought, and none where they cannot be read."""
+        try:
+            encoded = (self.video.parameter("sprop-parameter-sets") or "").split(",")
+            return tuple(base64.b64decode(value, validate=True) for value in encoded if value)
+        except binascii.Error:
+            return ()
 
 
 def make_offer(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench.whep_bench import WhepResult
+from bench.figures import Spread
+from bench.load_run import MemoryAt
+from bench.whep_result import SoundFigures, WhepResult
 
 __all__ = ["whep_rows"]
 
@@ -14,6 +16,8 @@ def whep_rows(result: WhepResult) -> list[tuple[str, str]]:
         *_server_rows(result),
         *_joining_rows(result),
         *_media_rows(result),
+        *_sound_rows(result.sound),
+        *_node_rows(result),
         *_cost_rows(result),
     ]
 
@@ -39,7 +43,18 @@ def _server_rows(result: WhepResult) -> list[tuple[str, str]]:
         return [cpu]
     rss, pss = result.server_rss_per_viewer / 1024, (result.server_pss_per_viewer or 0) / 1024
     total = f"RSS {result.server_memory.rss / 2**20:.1f} MB"
-    return [cpu, ("server memory", f"{total}; a viewer {rss:.1f} KB RSS, {pss:.1f} KB PSS")]
+    return [
+        cpu,
+        ("server memory", f"{total}; a viewer {rss:.1f} KB RSS, {pss:.1f} KB PSS"),
+        ("memory over time", _over_time(result.server_memory_series)),
+    ]
+
+
+def _over_time(series: list[MemoryAt]) -> str:
+    """RSS at the start, in the middle and at the end, and what the second half of the window added."""
+    start, middle, end = series[0], series[len(series) // 2], series[-1]
+    points = ", ".join(f"{point.rss / 2**20:.1f} MB at {point.at:.0f} s" for point in (start, middle, end))
+    return f"RSS {points}; {(end.rss - middle.rss) / 2**20:+.1f} MB in the second half"
 
 
 def _joining_rows(result: WhepResult) -> list[tuple[str, str]]:
@@ -61,6 +76,7 @@ def _media_rows(result: WhepResult) -> list[tuple[str, str]]:
     )
     rows = [
         ("loss", f"{loss}; the viewers' sockets dropped {result.packets_dropped_by_viewers}"),
+        ("kernel's drops", ", ".join(f"{place} {count}" for place, count in result.kernel_drops.items())),
         ("largest gap, ms", str(result.largest_gap_ms)),
         ("checked viewers", f"{result.checked}: {pictures}; {gops}"),
         ("repairs", f"{repairs}, {result.retransmissions} retransmissions, {result.packets_discarded} discarded"),
@@ -74,9 +90,49 @@ def _media_rows(result: WhepResult) -> list[tuple[str, str]]:
     return rows
 
 
+def _sound_rows(sound: SoundFigures) -> list[tuple[str, str]]:
+    if not sound.expected and not sound.viewers_without:
+        return [("sound", "none was offered")]
+    share = 100 * sound.missing / max(1, sound.expected)
+    loss = f"{sound.missing} of {sound.expected} packets, {share:.3f} %"
+    without = f"; {sound.viewers_without} viewers got none" if sound.viewers_without else ""
+    undecodable = sound.undecodable + sound.malformed
+    level = "not known" if sound.level_db.p50 is None else f"{sound.level_db.p50:.0f} dB of full scale"
+    gaps = f"{sound.gaps} gaps, {sound.steps_back} steps back in {sound.packets} packets of checked viewers"
+    return [
+        ("sound loss", loss + without),
+        ("sound", f"{gaps}; {sound.decoded} decoded, {undecodable} not; loudness {level}"),
+        ("lip sync, ms", f"{_skew(sound.skew_ms)} by sender reports; {_skew(sound.skew_by_timeline_ms)} by timeline"),
+        ("flashes", f"{len(sound.flashes)}, {sound.flashes_without_beep} without a beep"),
+    ]
+
+
+def _skew(skew: Spread) -> str:
+    return "not known" if skew.max is None else f"p50 {skew.p50:.1f}   p95 {skew.p95:.1f}   max {skew.max:.1f}"
+
+
+def _node_rows(result: WhepResult) -> list[tuple[str, str]]:
+    node = result.node
+    if node is None:
+        return []
+    lags = {"p50": node.lag_p50_ms, "p99": node.lag_p99_ms, "worst": node.lag_worst_ms}
+    counts = {
+        "viewers skipped": node.skips,
+        "sent again": node.repairs,
+        "not there to send again": node.unrepaired,
+        "groups replayed": node.replays,
+        "datagrams dropped": node.dropped,
+        "viewers closed": node.closed,
+    }
+    return [
+        ("event loop lag, ms", "   ".join(f"{name} {ms:.1f}" for name, ms in lags.items() if ms is not None)),
+        ("the node says", ", ".join(f"{count:.0f} {name}" for name, count in counts.items())),
+    ]
+
+
 def _cost_rows(result: WhepResult) -> list[tuple[str, str]]:
     rows = [
-        ("reads a second", f"{result.reads_per_second_per_viewer:.1f} a viewer"),
+        ("reads a second", f"{result.reads_per_second_per_viewer:.1f} a checked viewer"),
         ("load processes", ", ".join(f"{share:.0f} %" for share in result.load_cpu) + " of a core"),
     ]
     floor = result.floor

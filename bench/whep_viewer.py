@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from struct import Struct
 
 from bench.datagrams import BATCH, DatagramBatch, dropped_by_kernel, widen_buffer
+from bench.media_sample import SampleTaker
+from bench.packet_counter import PacketCounter
 from bench.rtp_meter import RtpMeter
+from bench.timeline_origin import TimelineOrigin
 from bench.whep_http import SessionCreated, WhepUrl
 from bench.whep_offer import WhepAnswer, make_offer, read_answer
 from bench.whep_peer import PeerLost, WhepPeer
@@ -60,14 +63,19 @@ class ViewerSurroundings:
 
 
 class WhepViewer:
-    """`offer` is to be posted, then `answered` called with what came. `drain` and `tick` raise PeerLost, OSError.
+    """`offer` is to be posted, then `answered` called with what came. `drain`, `sweep` and `tick` raise PeerLost,
+    OSError.
 
-    Until the first keyframe everything is decrypted; after that only when `checked`.
+    Until the first keyframe everything is decrypted; after that only when `checked`, of which `lips` keep pictures
+    too. Those that `count` need not be woken: `sweep` takes what has come, now and then.
     """
 
-    def __init__(self, number: int, around: ViewerSurroundings, *, checked: bool, now: float) -> None:
+    def __init__(
+        self, number: int, around: ViewerSurroundings, *, checked: bool, now: float, lips: bool = False
+    ) -> None:
         self.number = number
         self.checked = checked
+        self.lips = lips
         self.open = True
         self.reporting = False
         self.started = self.last = now
@@ -82,6 +90,7 @@ class WhepViewer:
         self.peer: WhepPeer | None = None
         self.probe: WhepProbe | None = None
         self.meters: dict[int, RtpMeter] = {}
+        self._counter = PacketCounter()
         self._around = around
         self._batch = around.whole
         self._connected = False
@@ -101,6 +110,11 @@ class WhepViewer:
         return self.peer.connected_at if self.peer else None
 
     @property
+    def counts(self) -> bool:
+        """Whether nothing but numbers is looked at from now on. Feedback about each packet wants each looked at."""
+        return self.keyframe_at is not None and self.probe is None and self._arrivals is None
+
+    @property
     def waiting_for(self) -> str:
         return self.peer.waiting_for if self.peer else "answer to the offer"
 
@@ -114,14 +128,16 @@ class WhepViewer:
         self.session, self.timeline, self.answered_at = created.session, created.timeline, created.at
         answer = read_answer(created.answer, ipv6=self._around.ipv6)
         self._answer = answer
-        self.probe = WhepProbe(answer)
+        origin = None if created.timeline is None else TimelineOrigin.parse(created.timeline)
+        taker = SampleTaker(answer.parameter_set_nals, origin, lips=self.lips) if self.checked else None
+        self.probe = WhepProbe(answer, taker)
         self._arrivals = None if answer.transport_sequence is None else ArrivalRecorder(self._ssrc)
         self.peer = WhepPeer(self._around.context, self._local, answer, now=now)
         self.peer.handle_timeout(now)
         self._flush()
 
-    def measure_from(self, now: float) -> None:
-        """Forget what was counted while joining."""
+    def measure_from(self, now: float, samples: Sequence[float]) -> None:
+        """Forget what was counted while joining; keep samples from so many seconds after now on."""
         self.last, self.gap = now, 0.0
         self.received = self.packets = self.reads = 0
         self._reported = (now, 0)
@@ -130,6 +146,8 @@ class WhepViewer:
             meter.measure_from_here()
         if self.probe:
             self.probe.measure()
+            if self.probe.taker:
+                self.probe.taker.begin(samples, now)
 
     def drain(self, now: float) -> None:
         """Take everything that has arrived."""
@@ -143,6 +161,21 @@ class WhepViewer:
             if count < BATCH:
                 break
         self._flush()
+
+    def sweep(self, now: float) -> None:
+        """`drain` for those that count: what is queued, in as few calls as can be."""
+        batch, fd = self._batch, self.sock.fileno()
+        while (count := batch.receive(fd)) > 0:
+            size = self._counter.count(batch, count)
+            if size is None:
+                self._take(batch, count, now)
+                self._flush()
+            else:
+                self.last = now
+                self.received += size
+                self.packets += count
+            if count < BATCH:
+                break
 
     def tick(self, now: float) -> None:
         """What joining and checked viewers do every few milliseconds: timers, and asking again for what is lost."""
@@ -166,15 +199,22 @@ class WhepViewer:
 
     def missing(self) -> tuple[int, int]:
         """(expected, missing) packets by their sequence numbers, repetitions left out."""
-        meters = [meter for meter in self.meters.values() if not self._is_repetition(meter)]
-        return sum(meter.expected for meter in meters), sum(meter.missing for meter in meters)
+        return _missing(meter for meter in self.meters.values() if not self._is_repetition(meter))
+
+    def missing_sound(self) -> tuple[int, int]:
+        """The same, of the sound alone."""
+        return _missing(meter for meter in self.meters.values() if self._is_sound(meter))
+
+    @property
+    def promised_sound(self) -> bool:
+        return self._answer is not None and self._answer.audio is not None
 
     def dropped(self) -> int:
         """Datagrams that this viewer's own socket had no room for."""
         return dropped_by_kernel(self.sock) - self._drops_before
 
     def close(self) -> None:
-        """Say goodbye to the server; the socket stays, because its number is a key, until `sock.close()`."""
+        """Say goodbye to the server; the socket stays until `sock.close()`."""
         self.open = False
         if self.peer:
             self.peer.close()
@@ -226,6 +266,7 @@ class WhepViewer:
             raise PeerLost(f"the server sends more than {MAX_SOURCES} SSRCs")
         clock_rate = self._answer.clock_rates.get(payload_type, self._answer.video.clock_rate)
         meter = self.meters[ssrc] = RtpMeter(ssrc, payload_type, clock_rate, sequence)
+        self._counter.add(meter)
         return meter
 
     def _check(self, datagram: bytes, size: int, now: float) -> None:
@@ -253,7 +294,10 @@ class WhepViewer:
     def _take_rtcp(self, packets: Iterable[RtcpPacket], now: float) -> None:
         for packet in packets:
             if isinstance(packet, SenderReport) and packet.ssrc in self.meters:
-                self.meters[packet.ssrc].sender_reported(packet, now)
+                meter = self.meters[packet.ssrc]
+                meter.sender_reported(packet, now)
+                if self.probe:
+                    self.probe.reported(packet, meter.payload_type)
             elif isinstance(packet, Bye) and any(ssrc in self.meters for ssrc in packet.ssrcs):
                 raise PeerLost(f"the server ended the stream: BYE {packet.reason}".rstrip())
 
@@ -288,6 +332,10 @@ class WhepViewer:
     def _is_repetition(self, meter: RtpMeter) -> bool:
         return self._answer is not None and meter.payload_type in self._answer.rtx
 
+    def _is_sound(self, meter: RtpMeter) -> bool:
+        audio = self._answer.audio if self._answer is not None else None
+        return audio is not None and meter.payload_type == audio.payload_type
+
     def _flush(self) -> None:
         """So few bytes always find room; what is lost is sent again by who wants it."""
         if self.peer is None:
@@ -299,3 +347,8 @@ class WhepViewer:
             else:
                 with suppress(OSError):  # a candidate that cannot be reached from here
                     self.sock.sendto(datagram, (address.host, address.port))
+
+
+def _missing(meters: Iterable[RtpMeter]) -> tuple[int, int]:
+    chosen = list(meters)
+    return sum(meter.expected for meter in chosen), sum(meter.missing for meter in chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import sys
@@ -9,9 +10,12 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 from multiprocessing.connection import Connection
 
+from bench.datagrams import SWEEP_S
 from bench.limits import allow_open_files
+from bench.media_sample import MediaSample
 from bench.picture_log import PictureFigures, judge
 from bench.timeline_origin import TimelineOrigin
 from bench.viewers import READY, REQUEST_TIMEOUT_S, START, STOP
@@ -25,6 +29,7 @@ from wire.errors import WireError
 __all__ = ["WhepPlan", "WhepReport", "run_whep_viewers"]
 
 TICK_S = 0.01  # between two looks at the timers of those that join or are checked
+LIP_VIEWERS = 2  # of a process: decoding pictures takes time afterwards, and all see the same ones
 SILENT_S = 3.0  # a viewer that got nothing for so long at the end was not watching
 LEAVE_S = 4.0  # for the DELETEs; less than the parent's patience with a process that should end
 SWITCH_S = 0.0005  # the loop must not wait 5 ms, Python's usual turn, for a thread that speaks HTTP
@@ -32,22 +37,27 @@ SWITCH_S = 0.0005  # the loop must not wait 5 ms, Python's usual turn, for a thr
 
 @dataclass(frozen=True, slots=True)
 class WhepPlan:
-    """What one process does. `first` is the number of its first viewer; one in `decrypt_every` is checked."""
+    """What one process does. `first` is the number of its first viewer; one in `decrypt_every` is checked. `samples`
+    are the seconds of the window at which some media is kept.
+    """
 
     url: WhepUrl
     first: int
     count: int
     ramp: float
     decrypt_every: int
+    samples: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
 class WhepReport:
     """What one process saw. Lists have an entry per viewer; times are seconds.
 
-    `expected` and `missing` count RTP packets by sequence number, repairs left out; `dropped` are datagrams that the
-    viewers' own sockets had no room for. `figures` to `discarded` are of the checked viewers. `origins` says where
-    the viewers' Streamer-Timeline put zero, and `timeline_distance` how far the first packet was from it.
+    `expected` and `missing` count RTP packets by sequence number, repairs left out, and `sound_expected` and
+    `sound_missing` those of the sound alone; `unheard` viewers were promised sound and got none. `dropped` are
+    datagrams that the viewers' own sockets had no room for. `figures` to `sent` and `largest_gap` are of the checked
+    viewers. `origins` says where the viewers' Streamer-Timeline put zero, and `timeline_distance` how far the first
+    packet was from it.
     """
 
     seconds: float = 0.0
@@ -65,6 +75,9 @@ class WhepReport:
     expected: int = 0
     missing: int = 0
     dropped: int = 0
+    sound_expected: int = 0
+    sound_missing: int = 0
+    unheard: int = 0
     checked: int = 0
     figures: PictureFigures = field(default_factory=PictureFigures)
     unrepaired: int = 0
@@ -72,6 +85,11 @@ class WhepReport:
     retransmissions: int = 0
     damaged: int = 0
     discarded: int = 0
+    sounds: int = 0
+    sound_gaps: int = 0
+    sound_steps_back: int = 0
+    sound_malformed: int = 0
+    samples: list[MediaSample] = field(default_factory=list)
     sent: list[SentPicture] = field(default_factory=list)
     profiles: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
@@ -106,8 +124,10 @@ class _WhepLoop:
         self._by_fd: dict[int, WhepViewer] = {}
         self._joining: dict[int, WhepViewer] = {}
         self._checked: list[WhepViewer] = []
+        self._counting: deque[WhepViewer] = deque()
+        self._swept_at = 0.0
         self._rota: deque[tuple[float, WhepViewer]] = deque()
-        self._deleting = 0
+        self._deleting = self._lip_viewers = 0
         self._measured_from: float | None = None
         self._cpu_before = 0.0
 
@@ -122,6 +142,7 @@ class _WhepLoop:
                 tick_at = now + TICK_S
                 self._open_until(round((now - begun) * self._plan.ramp) + 1, now)
                 self._tick(now)
+                self._sweep(now)
             self._send_reports(now)
             if not ready and len(self._viewers) == self._plan.count and not self._joining:
                 ready = True
@@ -149,7 +170,9 @@ class _WhepLoop:
         while len(self._viewers) < min(wanted, self._plan.count):
             number = self._plan.first + len(self._viewers)
             checked = number % self._plan.decrypt_every == 0
-            viewer = WhepViewer(number, self._around, checked=checked, now=now)
+            lips = checked and self._lip_viewers < LIP_VIEWERS
+            self._lip_viewers += lips
+            viewer = WhepViewer(number, self._around, checked=checked, now=now, lips=lips)
             self.report.receive_buffer = viewer.receive_buffer
             self._by_fd[viewer.sock.fileno()] = self._joining[len(self._viewers)] = viewer
             self._http.post(len(self._viewers), self._plan.url, viewer.offer())
@@ -167,7 +190,7 @@ class _WhepLoop:
                     self._lose(viewer, _reason(error))
             elif fd == self._http.fd:
                 self._take_outcomes(now)
-            else:
+            elif fd == self._control.fileno():
                 self._obey(now)
 
     def _take_outcomes(self, now: float) -> None:
@@ -202,10 +225,42 @@ class _WhepLoop:
                 self._lose(viewer, f"no {viewer.waiting_for} within {REQUEST_TIMEOUT_S:.0f} s")
             if viewer.keyframe_at is not None or not viewer.open:
                 del self._joining[index]
-                if viewer.checked and viewer.open:
-                    self._checked.append(viewer)
+                if viewer.open:
+                    self._watch(viewer)
         for viewer in self._checked:
             self._let_tick(viewer, now)
+
+    def _watch(self, viewer: WhepViewer) -> None:
+        """It has joined. Those that count are not waited for: waking up for each packet costs more than counting it,
+        and on one machine the server would pay for a part of it.
+        """
+        if viewer.checked:
+            self._checked.append(viewer)
+        elif viewer.counts:
+            self._let_sleep(viewer)
+            self._counting.append(viewer)
+
+    def _let_sleep(self, viewer: WhepViewer) -> None:
+        """Its packets wake nobody up any more."""
+        if self._by_fd.pop(viewer.sock.fileno(), None) is not None:
+            self._epoll.unregister(viewer.sock.fileno())
+
+    def _sweep(self, now: float) -> None:
+        """Read the next few of those that count, so many that it is everybody's turn each `SWEEP_S`."""
+        share = min(1.0, (now - self._swept_at) / SWEEP_S)
+        self._swept_at = now
+        self._sweep_next(ceil(share * len(self._counting)), now)
+
+    def _sweep_next(self, count: int, now: float) -> None:
+        for _ in range(count):
+            viewer = self._counting.popleft()
+            if not viewer.open:
+                continue
+            self._counting.append(viewer)
+            try:
+                viewer.sweep(now)
+            except (PeerLost, OSError) as error:
+                self._lose(viewer, _reason(error))
 
     def _let_tick(self, viewer: WhepViewer, now: float) -> None:
         if viewer.open:
@@ -230,8 +285,9 @@ class _WhepLoop:
         if not viewer.open:
             return
         self.report.lost[reason] += 1
-        self._epoll.unregister(viewer.sock.fileno())
+        self._let_sleep(viewer)
         viewer.close()
+        viewer.sock.close()  # else what is still sent to it would overflow there, and count as the kernel's loss
         self._delete(viewer)
 
     def _delete(self, viewer: WhepViewer) -> None:
@@ -243,12 +299,14 @@ class _WhepLoop:
     def _obey(self, now: float) -> None:
         """START or STOP. EOFError, which ends this process, when the one that started it is gone."""
         order = self._control.recv()
+        self._sweep_next(len(self._counting), now)  # what came until now is counted on this side of the border
         if order == START:
+            gc.freeze()  # the viewers stay until the end: looking through them again and again would hold the loop up
             self._measured_from = now
             self._cpu_before = time.process_time()
             for viewer in self._viewers:
                 if viewer.open:
-                    viewer.measure_from(now)
+                    viewer.measure_from(now, self._plan.samples)
         elif order == STOP and self._measured_from is not None:
             self.report.seconds = now - self._measured_from
             self.report.cpu_seconds = time.process_time() - self._cpu_before
@@ -270,12 +328,14 @@ class _WhepLoop:
         report = self.report
         expected, missing = viewer.missing()
         report.watching += 1
-        report.largest_gap.append(max(viewer.gap, now - viewer.last))
         report.bytes += viewer.received
         report.packets += viewer.packets
-        report.reads += viewer.reads
         report.expected += expected
         report.missing += missing
+        expected, missing = viewer.missing_sound()
+        report.sound_expected += expected
+        report.sound_missing += missing
+        report.unheard += viewer.promised_sound and expected == missing
         report.dropped += viewer.dropped()
         if viewer.peer:
             report.profiles[viewer.peer.profile] += 1
@@ -286,12 +346,21 @@ class _WhepLoop:
         if probe is None or viewer.peer is None or self._measured_from is None:
             return
         report.checked += 1
+        report.reads += viewer.reads
+        report.largest_gap.append(max(viewer.gap, now - viewer.last))
         report.figures.add(judge(probe.pictures, self._measured_from, now))
         report.unrepaired += probe.lost
         report.repaired += probe.repaired
         report.retransmissions += probe.retransmissions
         report.damaged += probe.damaged
         report.discarded += viewer.peer.discarded + probe.malformed
+        report.sounds += probe.sound.packets
+        report.sound_gaps += probe.sound.gaps
+        report.sound_steps_back += probe.sound.steps_back
+        report.sound_malformed += probe.sound.malformed
+        if probe.taker is not None:
+            probe.taker.finish()
+            report.samples += probe.taker.samples
         report.sent = report.sent or probe.sent
 
     def _add_timeline(self, viewer: WhepViewer) -> None:

@@ -37,7 +37,7 @@ class WhipMedia:
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
         self._pictures = [tag for tag in clip.tags if tag.kind == VIDEO]
-        self._sounds = make_opus(clip.length_ms)
+        self._sounds = make_opus(clip.length_ms) if clip.has_audio else ()
         self._sets = _parameter_sets(clip)
 
     def shots(self) -> Iterator[Shot]:

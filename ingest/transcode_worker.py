@@ -3,7 +3,8 @@
     python -m ingest.transcode_worker FD PARENT
 
 FD is this end of a socket pair, PARENT the process that must outlive this one. Sound is made by the thread that reads
-the socket: a unit takes a fifth of a millisecond, and waking another thread for it would take as long again.
+the socket: a unit takes a fifth of a millisecond, and waking another thread for it would take as long again. Pictures
+are handed on to threads of their own, which are less urgent than sound.
 """
 
 from __future__ import annotations
@@ -14,15 +15,21 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
 
 import av
 
 from ingest.audio_rung import AudioDecoder, AudioRung, Undecodable
 from ingest.audio_target import TARGETS
+from ingest.picture_lane import PictureLane
 from ingest.transcode_messages import (
     Done,
+    ForceKeyframe,
+    LiveFrom,
     MadeUnit,
     Message,
     MessageReader,
@@ -31,11 +38,15 @@ from ingest.transcode_messages import (
     SourceTrack,
     SourceUnit,
     StartOutput,
+    StartRung,
     StopOutput,
+    StopRung,
     encode_message,
 )
+from ingest.video_graph import VideoGraph
+from media.track import Codec
 
-__all__ = ["AudioLane", "main"]
+__all__ = ["AudioLane", "Lanes", "main"]
 
 READ_SIZE = 64 * 1024
 MAX_NOTE = 2_000
@@ -43,6 +54,14 @@ MAX_NOTE = 2_000
 _PR_SET_PDEATHSIG = 1
 
 Send = Callable[[Message], None]
+
+
+class Lane(Protocol):
+    """Whatever is heard goes to `handle`, on one thread; `close` is the last call."""
+
+    def handle(self, message: Message) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class AudioLane:
@@ -93,23 +112,61 @@ class AudioLane:
             self._send(MadeUnit(output, start.run, dts, dts, True, (data,)))
 
 
+class Lanes:
+    """Sound on the thread that calls `handle`, pictures on others: `send` is for the first, `say` for the others."""
+
+    def __init__(self, send: Send, say: Send, new_graph: Callable[[Send], VideoGraph] = VideoGraph) -> None:
+        self.sound = AudioLane(send)
+        self.pictures = PictureLane(say, new_graph)
+        self._picture_track: int | None = None
+
+    def handle(self, message: Message) -> None:
+        match message:
+            case SourceTrack() if Codec(message.codec).is_video:
+                self._picture_track = message.track
+                self.pictures.handle(message)
+            case SourceUnit() if message.track == self._picture_track:
+                self.pictures.handle(message)
+            case StartRung() | StopRung() | ForceKeyframe() | LiveFrom():
+                self.pictures.handle(message)
+            case _:
+                self.sound.handle(message)
+
+    def close(self) -> None:
+        self.pictures.close()
+
+
 class _Outbox:
-    """What is said, written in one piece after each message that was heard: every system call counts here."""
+    """What is said. Any thread may say something at once; the one that reads collects what it says until `flush`.
+
+    Sound is written in one piece after what was heard at once: here every system call and wake-up counts.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._unsent = bytearray()
+        self._lock = threading.Lock()
 
     def send(self, message: Message) -> None:
-        self._unsent += encode_message(message)
+        """With the next `flush`, or the next message that is said."""
+        encoded = encode_message(message)
+        with self._lock:
+            self._unsent += encoded
+
+    def say(self, message: Message) -> None:
+        """Now. That the node has gone is for the reading thread to find."""
+        self.send(message)
+        with suppress(ConnectionError):
+            self.flush()
 
     def flush(self) -> None:
-        if self._unsent:
-            self._connection.sendall(self._unsent)
-            self._unsent.clear()
+        with self._lock:
+            if self._unsent:
+                self._connection.sendall(self._unsent)
+                self._unsent.clear()
 
 
-def main(arguments: list[str], lane: Callable[[Send], AudioLane] = AudioLane) -> int:
+def main(arguments: list[str], lane: Callable[[Send, Send], Lane] = Lanes) -> int:
     """Serve until the node closes its end of the socket. The exit code: the node starts another one after a bug."""
     descriptor, parent = map(int, arguments)
     _die_with(parent)
@@ -118,25 +175,28 @@ def main(arguments: list[str], lane: Callable[[Send], AudioLane] = AudioLane) ->
     with socket.socket(fileno=descriptor) as connection:
         outbox = _Outbox(connection)
         outbox.send(Ready())
+        lanes = lane(outbox.send, outbox.say)
         try:
-            _serve(connection, lane(outbox.send), outbox)
+            _serve(connection, lanes, outbox)
         except ConnectionError:
             return 0  # the node has gone
         except Exception:  # noqa: BLE001  the border of the process: said to the node, and never survived
             outbox.send(Note(logging.ERROR, traceback.format_exc()[-MAX_NOTE:]))
             outbox.flush()
             return 1
+        finally:
+            lanes.close()
     return 0
 
 
-def _serve(connection: socket.socket, sound: AudioLane, outbox: _Outbox) -> None:
+def _serve(connection: socket.socket, lanes: Lane, outbox: _Outbox) -> None:
     reader = MessageReader()
     outbox.flush()
     while data := connection.recv(READ_SIZE):
         reader.receive_data(data)
         for message in reader.messages():
-            sound.handle(message)
-            outbox.flush()
+            lanes.handle(message)
+        outbox.flush()
 
 
 def _die_with(parent: int) -> None:

@@ -24,7 +24,6 @@ from media.hub import ClaimRefused, Hub
 from media.reasons import ENDED, FULL, KEY_REFUSED, NOT_FOUND, SHUTDOWN, Reason
 from wire import sdp, whip
 from wire.errors import WireError
-from wire.whip import PatchVerdict
 
 __all__ = ["WhipIngest", "WhipLimits"]
 
@@ -38,7 +37,6 @@ TICK_INTERVAL = 0.025
 """Seconds. Half a feedback interval, and a good part of any round trip."""
 MAX_ENDED = 1000
 """Sessions that are over and still known: their publishers come back to delete them, and may learn why."""
-_OPTIONS = {"Accept-Post": whip.SDP_TYPE, "Accept-Patch": whip.FRAGMENT_TYPE}
 
 Handler = Callable[["WhipIngest", web.Request], Awaitable[web.Response]]
 
@@ -65,9 +63,12 @@ def _answering(handler: Handler) -> Handler:
     async def answer(self: WhipIngest, request: web.Request) -> web.Response:
         try:
             return await handler(self, request)
+        except whip.Refusal as exc:
+            refused = Refused(exc.status, str(exc), headers=exc.headers)
         except Refused as exc:
-            self.refused[str(exc.status)] += 1
-            return exc.response()
+            refused = exc
+        self.refused[str(refused.status)] += 1
+        return refused.response()
 
     return answer
 
@@ -140,13 +141,9 @@ class WhipIngest:
         """An offer; answered 201 with the answer."""
         room = request.match_info["room"]
         self._check_key(request, room)
-        if not whip.is_content_type(request.headers.get("Content-Type"), whip.SDP_TYPE):
-            raise Refused(415, f"This address takes an offer as {whip.SDP_TYPE}.", headers=_OPTIONS)
+        whip.check_offer_type(request.headers.get("Content-Type"))
         self._check_room(room)
-        try:
-            offer = sdp.parse(await request.read())
-        except WireError as exc:
-            raise Refused(400, f"The offer cannot be read: {exc}.") from exc
+        offer = whip.parse_offer(await request.read())
         try:
             return self._accept(request, room, offer)
         except Unusable as exc:
@@ -173,20 +170,14 @@ class WhipIngest:
         entry = self._sessions.get(request.match_info["session"])
         if entry is None or entry.session.room != request.match_info["room"]:
             raise self._gone(request)
-        if not whip.is_content_type(request.headers.get("Content-Type"), whip.FRAGMENT_TYPE):
-            raise Refused(415, f"This address takes {whip.FRAGMENT_TYPE}.", headers=_OPTIONS)
-        try:
-            fragment = whip.parse_fragment(await request.read())
-        except WireError as exc:
-            raise Refused(400, f"The fragment cannot be read: {exc}.") from exc
-        etag = _etag(entry.session)
-        if_match = request.headers.get("If-Match")
-        verdict = whip.judge_patch(fragment, remote_ufrag=entry.remote_ufrag, if_match=if_match, etag=etag)
-        if verdict is PatchVerdict.TRICKLE:
-            return web.Response(status=204)
-        if verdict is PatchVerdict.RESTART and fragment.ice is not None:
-            return self._restart(request, entry, fragment.ice.ufrag)
-        raise Refused(verdict.value, f"If-Match must name the session's present tag, {etag}.")
+        ufrag = whip.read_patch(
+            await request.read(),
+            content_type=request.headers.get("Content-Type"),
+            if_match=request.headers.get("If-Match"),
+            etag=_etag(entry.session),
+            remote_ufrag=entry.remote_ufrag,
+        )
+        return web.Response(status=204) if ufrag is None else self._restart(request, entry, ufrag)
 
     def _check_key(self, request: web.Request, room: str) -> None:
         """The room's stream key is the Bearer token (RFC 9725, 4.5; RFC 6750, 2.1)."""
@@ -226,12 +217,8 @@ class WhipIngest:
         self._sessions[session.secret] = _Session(session, remote.ice.ufrag, sections)
         self._somebody.set()
         self.accepted += 1
-        headers = {
-            "Location": str(request.url.origin().with_path(f"/whip/{room}/{session.secret}")),
-            "ETag": _etag(session),
-            "Accept-Patch": whip.FRAGMENT_TYPE,
-            "Cache-Control": "no-store",
-        }
+        location = request.url.origin().with_path(f"/whip/{room}/{session.secret}")
+        headers = whip.session_headers(str(location), _etag(session))
         return web.Response(status=201, body=sdp.write(answer).encode(), content_type=whip.SDP_TYPE, headers=headers)
 
     def _session(self, room: str, incoming: list[Incoming], client: str) -> WhipSession:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 
 from aiohttp import web
 
+from media.problem import PROBLEM_TYPE, problem_members
 from media.reasons import Reason
 
 __all__ = ["Refused"]
@@ -25,15 +25,5 @@ class Refused(Exception):
         self.headers = headers
 
     def response(self) -> web.Response:
-        title = self.reason.name if self.reason else HTTPStatus(self.status).phrase
-        members: dict[str, object] = {
-            "type": "about:blank",
-            "title": title,
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if self.reason is not None:
-            members["code"] = self.reason.code
-        return web.json_response(
-            members, status=self.status, content_type="application/problem+json", headers=self.headers
-        )
+        members = problem_members(self.status, self.detail, self.reason)
+        return web.json_response(members, status=self.status, content_type=PROBLEM_TYPE, headers=self.headers)

@@ -40,6 +40,7 @@ class WorkerExit:
 
 class WorkerProcess:
     """Starts with the call. `on_message` gets what it says; `on_exit` comes last and once, when it has been reaped.
+    Both may be changed while it runs.
 
     The command is given the number of its descriptor and this process' id. OSError when it cannot be started.
     """
@@ -51,12 +52,14 @@ class WorkerProcess:
         on_message: Callable[[Message], None],
         on_exit: Callable[[WorkerExit], None],
     ) -> None:
-        self._on_message = on_message
-        self._on_exit = on_exit
+        self.on_message = on_message
+        self.on_exit = on_exit
+        self.has_spoken = False
         self._loop = asyncio.get_running_loop()
         self._reader = MessageReader()
         self._unsent = bytearray()
         self._is_killed = False
+        self._is_blocked = False
         self._socket, there = socket.socketpair()
         try:
             self._process = _start(command, there)
@@ -80,38 +83,55 @@ class WorkerProcess:
     @property
     def cpu_seconds(self) -> float:
         """User and system time until now, as /proc has it."""
+        values = self._stat()
+        # proc(5): fields 14 and 15
+        return (int(values[11]) + int(values[12])) / _TICKS_PER_CPU_SECOND if values else 0.0
+
+    @property
+    def is_stopped(self) -> bool:
+        """Has somebody sent it SIGSTOP? It will never answer then; one that is traced will."""
+        return self._stat()[:1] == ["T"]
+
+    def _stat(self) -> list[str]:
+        """proc(5), from field 3 on: the name before it may hold spaces. Empty when it has ended."""
         with suppress(OSError):  # it may end at any moment
-            # proc(5): the name may hold spaces, so fields are counted from its closing bracket: 14 and 15
-            values = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(values[11]) + int(values[12])) / _TICKS_PER_CPU_SECOND
-        return 0.0
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return []
 
     def send(self, message: Message) -> None:
-        """Soon. Nothing happens when it has ended."""
+        """Soon, in one piece with whatever else is sent now. Nothing happens when it has ended."""
         if self._is_killed:
             return
         if not self._unsent:
-            self._loop.add_writer(self._socket, self._write)
+            self._loop.call_soon(self._write)
         self._unsent += encode_message(message)
 
     def kill(self) -> None:
         """At once, also when it is stopped. `on_exit` follows when it is gone."""
         if not self._is_killed:
             self._is_killed = True
-            self._loop.remove_writer(self._socket)
+            self._watch_for_room(False)
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _write(self) -> None:
-        try:
-            sent = self._socket.send(self._unsent)
-        except BlockingIOError:
+        if self._is_killed:
             return
+        try:
+            del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            pass  # its buffer is full
         except OSError:  # it is going: the pidfd tells
             self.kill()
             return
-        del self._unsent[:sent]
-        if not self._unsent:
+        self._watch_for_room(bool(self._unsent))
+
+    def _watch_for_room(self, wanted: bool) -> None:
+        """Nearly always all of it is taken at once, so the loop seldom has to be asked."""
+        if wanted and not self._is_blocked:
+            self._loop.add_writer(self._socket, self._write)
+        elif self._is_blocked and not wanted:
             self._loop.remove_writer(self._socket)
+        self._is_blocked = wanted
 
     def _read(self) -> bool:
         """False when there is nothing more to come."""
@@ -132,7 +152,8 @@ class WorkerProcess:
         self._reader.receive_data(data)
         try:
             for message in self._reader.messages():
-                self._on_message(message)
+                self.has_spoken = True
+                self.on_message(message)
         except WireError as exc:
             logger.error("worker %d talks nonsense: %s", self.pid, exc)
             self._loop.remove_reader(self._socket)
@@ -141,9 +162,8 @@ class WorkerProcess:
     def _reap(self) -> None:
         """What it said before it ended still counts, so that is read first."""
         self._loop.remove_reader(self._pidfd)
-        was_killed, self._is_killed = self._is_killed, True
-        if not was_killed:
-            self._loop.remove_writer(self._socket)
+        self._is_killed = True
+        self._watch_for_room(False)
         while self._read():
             pass
         self._loop.remove_reader(self._socket)
@@ -152,7 +172,7 @@ class WorkerProcess:
         _, status, usage = os.wait4(self.pid, 0)
         # subprocess must not wait for it as well
         self._process.returncode = os.waitstatus_to_exitcode(status)
-        self._on_exit(WorkerExit(self._process.returncode, usage.ru_utime + usage.ru_stime))
+        self.on_exit(WorkerExit(self._process.returncode, usage.ru_utime + usage.ru_stime))
 
 
 def _start(command: Sequence[str], there: socket.socket) -> subprocess.Popen[bytes]:

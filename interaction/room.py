@@ -192,11 +192,12 @@ class Room:
         return tick_s(len(self.viewers), self.settings)
 
     def now(self) -> dict[str, Any]:
-        """Where the broadcast is."""
-        timeline = self.timeline
+        """Where the broadcast is: `t` is what is in front of the camera at `wall_ms`."""
+        timeline, wall_s = self.timeline, self._clock.wall()
         return {
-            "wall_ms": round(self._clock.wall() * 1000),
+            "wall_ms": round(wall_s * 1000),
             "epoch": None if timeline is None else timeline.epoch,
+            "t": None if timeline is None else timeline.to_media(wall_s),
             "anchor": anchor(timeline),
             "sync": self.sync,
         }

@@ -18,6 +18,7 @@ __all__ = [
     "NOT_FOUND",
     "PROTOCOL",
     "RECONNECT",
+    "RUNG_SHED",
     "SHUTDOWN",
     "STOPPED",
     "TOKEN_REFUSED",
@@ -53,6 +54,7 @@ FULL = Reason(4009, "full", "a limit of this server is reached")
 RECONNECT = Reason(4010, "reconnect", "the stream's tracks have changed: connect again")
 CODEC_CHANGED = Reason(4011, "codec changed", "the stream's codec has changed: connect again")
 UNAVAILABLE = Reason(4012, "unavailable", "the store of events does not answer: connect again later")
+RUNG_SHED = Reason(4013, "rung shed", "this picture size is not made any more: another one may be asked for")
 DISPLACED = Reason(4100, "displaced", "another publisher took over")
 KEY_REFUSED = Reason(4101, "key refused", "the key is not valid for this room")
 PROTOCOL = Reason(4102, "protocol", "the peer broke the protocol")

@@ -11,6 +11,7 @@ from enum import StrEnum
 from media.clock import Clock
 from media.event import Event
 from media.gop import GopLimits, GopRing
+from media.rate import RateMeter
 from media.reader import Reader
 from media.reasons import RECONNECT, Reason
 from media.rung import Rendition
@@ -113,9 +114,12 @@ class Stream:
         self.could_make: Callable[[str], Track | None] = lambda codec: None
         self.could_encode: Callable[[], tuple[Rendition, ...]] = tuple
         self.on_rung_keyframe_wanted: Callable[[], None] | None = None
+        self.source_is_reordered = False
+        self.rung_keyframe_asked_t = Ticks(0)
         self._clock = clock
         self._limits = limits
         self._rings: dict[str, GopRing] = {}
+        self._rates: dict[str, RateMeter] = {}
         self._attachments: list[_Attachment] = []
         self._settling: _Settling | None = _Settling(Kinds())
         self._was_ready = False
@@ -186,6 +190,11 @@ class Stream:
             return frozenset()
         return frozenset(a.video for a in self._attachments if a.video is not None) - {SOURCE}
 
+    def bitrate(self, rendition: str) -> int | None:
+        """Bits a second of this rendition's picture as they came lately; None while that is not known."""
+        meter = self._rates.get(rendition)
+        return None if meter is None else meter.bits_per_second
+
     @property
     def gop_limits(self) -> GopLimits:
         """How large a group of pictures may be that is kept for joiners."""
@@ -229,11 +238,17 @@ class Stream:
             return False
         # all rungs make theirs together, so one request in the interval serves them all
         kind = rendition == SOURCE
-        now = self._clock.now()
-        if now - self._keyframe_asked.get(kind, float("-inf")) >= KEYFRAME_REQUEST_INTERVAL:
-            self._keyframe_asked[kind] = now
+        if self.may_request_keyframe(rendition):
+            self._keyframe_asked[kind] = self._clock.now()
+            if not kind:
+                self.rung_keyframe_asked_t = self.live_edge
             ask()
         return True
+
+    def may_request_keyframe(self, rendition: str = SOURCE) -> bool:
+        """Would a request be passed on now? Too soon after another one it is taken to be served by that."""
+        asked_at = self._keyframe_asked.get(rendition == SOURCE, float("-inf"))
+        return self._clock.now() - asked_at >= KEYFRAME_REQUEST_INTERVAL
 
     # What follows is for the publisher, the hub, and the transcoder, which is told by `on_demand`: called whenever
     # readers come or go, whenever the publisher's sound changes its codec, and with the first picture. `could_make` is
@@ -249,10 +264,12 @@ class Stream:
             del self.audio[track.codec]
 
     def withdraw_rung(self, name: str, reason: Reason) -> None:
-        """Nobody encodes this rung any more: what was kept of it goes, and who still reads it is told."""
-        if name == SOURCE or self.renditions.pop(name, None) is None:
+        """Nobody encodes this rung (any more): what was kept of it goes, and who reads or awaits it is told."""
+        if name == SOURCE:
             return
+        self.renditions.pop(name, None)
         self._rings.pop(name, None)
+        self._rates.pop(name, None)
         self._end_readers(reason, lambda attachment: attachment.video == name)
 
     def expect(self, kinds: Kinds) -> None:
@@ -277,6 +294,8 @@ class Stream:
         self._note_track(unit.track)
         if unit.track.rendition == SOURCE:
             self._count(unit)
+        if unit.is_video:
+            self._measure(unit)
         self._keep(unit)
         for attachment in tuple(self._attachments):
             if attachment.wants(unit.track):
@@ -304,12 +323,19 @@ class Stream:
             if track.rendition == SOURCE and (before is None or before.codec is not track.codec):
                 self.on_demand(self)
 
+    def _measure(self, unit: AccessUnit) -> None:
+        rendition = unit.track.rendition
+        if rendition not in self._rates:
+            self._rates[rendition] = RateMeter()
+        self._rates[rendition].note(unit.dts, unit.size)
+
     def _count(self, unit: AccessUnit) -> None:
         counters = self.counters
         counters.bytes += unit.size
         if unit.is_video:
             counters.video_units += 1
             counters.keyframes += unit.keyframe
+            self.source_is_reordered = self.source_is_reordered or unit.pts != unit.dts
         else:
             counters.audio_units += 1
 

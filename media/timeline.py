@@ -179,7 +179,8 @@ class Timeline:
 
     @staticmethod
     def _overlaps(dts: int, kind: _Kind) -> bool:
-        return kind.last_dts is not None and dts < kind.last_dts + MIN_STEP
+        """Does a sound begin before the one before it has ended? Times of whole milliseconds round either by one."""
+        return kind.next_dts is not None and dts < kind.next_dts - 2 * MIN_STEP
 
     def _is_near(self, dts: int) -> bool:
         """Could a first unit belong here, given where the stream stands?"""

@@ -1,7 +1,9 @@
 /* The inner loop of the fan-out: AES-128-GCM (RFC 7714) by OpenSSL, UDP segmentation and sendmmsg, without the GIL.
  *
- * Python decides who gets what; here packets are encrypted into one arena and sent until the socket is full. A job that
- * was cut short is given again, and is then encrypted to the same bytes under the same indices.
+ * Python decides who gets what; here packets are encrypted into one arena and sent until the socket is full. A target
+ * that was cut short is given again, and is then encrypted to the same bytes under the same indices. What is read of a
+ * target, and counted in it, are the attributes of relay.rtp_target.RtpTarget: thirty times a second and viewer, this
+ * is where Python would spend more than the encryption.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -27,14 +29,17 @@
 #define MAX_MESSAGES 64
 #define MAX_JOBS 256
 #define CONTROL_SIZE 128
+#define NEW_ROUTE (-1)
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
 
-/* One viewer's cipher and address. */
+/* One viewer's cipher and address. `route` is the object that the address was read from: another one is a new route. */
 typedef struct {
     PyObject_HEAD
     EVP_CIPHER_CTX *cipher;
+    PyObject *route;
+    int fd;
     unsigned char mask[NONCE_SIZE];
     struct sockaddr_storage address;
     socklen_t address_size;
@@ -50,13 +55,17 @@ typedef struct {
     Py_ssize_t count, runs;
     const unsigned char **header, **payload;
     uint32_t *header_size, *payload_size;
+    uint32_t *octets; /* of the payloads before each packet; one more than packets */
     uint32_t *run_end;
 } Packets;
 
+/* One target; it, its session and its packets are kept alive while the job is there. Without packets it has no route. */
 typedef struct {
+    PyObject *target;
     Session *session;
     Packets *packets;
-    uint32_t sent;      /* packets before this one are out */
+    uint32_t start;     /* packets before this one were out before */
+    uint32_t sent;      /* packets before this one are out now */
     uint64_t own_first; /* the viewer's own index of packet 0 */
     uint32_t errors;
 } Job;
@@ -64,6 +73,8 @@ typedef struct {
 typedef struct {
     uint32_t job, end, segments;
 } Message;
+
+int add_inbox(PyObject *module); /* _inbox.c */
 
 static unsigned char arena[ARENA_SIZE];
 static struct mmsghdr headers[MAX_MESSAGES];
@@ -82,6 +93,7 @@ static void Session_dealloc(Session *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     EVP_CIPHER_CTX_free(self->cipher);
+    Py_XDECREF(self->route);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }
@@ -101,6 +113,7 @@ static PyObject *Session_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (self == NULL)
         goto done;
     memcpy(self->mask, mask.buf, NONCE_SIZE);
+    self->fd = -1;
     self->cipher = EVP_CIPHER_CTX_new();
     if (self->cipher == NULL || EVP_EncryptInit_ex(self->cipher, EVP_aes_128_gcm(), NULL, key.buf, NULL) != 1) {
         PyErr_SetString(PyExc_RuntimeError, "OpenSSL refuses AES-128-GCM");
@@ -112,13 +125,14 @@ done:
     return (PyObject *)self;
 }
 
-/* route(address: bytes, level: int, type: int, control: bytes): a struct sockaddr, empty for a connected socket, and
- * one control message, empty for none. */
+/* route(route, fd: int, address: bytes, level: int, type: int, control: bytes): the object that says so, a struct
+ * sockaddr, empty for a connected socket, and one control message, empty for none. */
 static PyObject *Session_route(Session *self, PyObject *args)
 {
     Py_buffer address, control;
-    int level, type;
-    if (!PyArg_ParseTuple(args, "y*iiy*", &address, &level, &type, &control))
+    PyObject *route;
+    int fd, level, type;
+    if (!PyArg_ParseTuple(args, "Oiy*iiy*", &route, &fd, &address, &level, &type, &control))
         return NULL;
     int fits = address.len <= (Py_ssize_t)sizeof self->address && control.len <= (Py_ssize_t)sizeof self->control;
     if (fits) {
@@ -128,6 +142,8 @@ static PyObject *Session_route(Session *self, PyObject *args)
         self->control_type = type;
         memcpy(self->control, control.buf, control.len);
         self->control_size = control.len;
+        self->fd = fd;
+        Py_XSETREF(self->route, Py_NewRef(route));
     } else {
         PyErr_Format(PyExc_ValueError, "address of %zd and control message of %zd bytes", address.len, control.len);
     }
@@ -161,6 +177,7 @@ static void Packets_dealloc(Packets *self)
     PyMem_Free(self->payload);
     PyMem_Free(self->header_size);
     PyMem_Free(self->payload_size);
+    PyMem_Free(self->octets);
     PyMem_Free(self->run_end);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
@@ -225,14 +242,19 @@ static PyObject *Packets_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->payload = PyMem_New(const unsigned char *, count);
     self->header_size = PyMem_New(uint32_t, count);
     self->payload_size = PyMem_New(uint32_t, count);
+    self->octets = PyMem_New(uint32_t, count + 1);
     self->run_end = PyMem_New(uint32_t, runs + 1);
-    if (!self->header || !self->payload || !self->header_size || !self->payload_size || !self->run_end) {
+    if (!self->header || !self->payload || !self->header_size || !self->payload_size || !self->octets
+        || !self->run_end) {
         PyErr_NoMemory();
         goto failed;
     }
     if (read_bytes(head, count, self->header, self->header_size) < 0
         || read_bytes(body, count, self->payload, self->payload_size) < 0)
         goto failed;
+    self->octets[0] = 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        self->octets[i + 1] = self->octets[i] + self->payload_size[i];
     for (Py_ssize_t run = 0; run < runs; run++) {
         unsigned long end = PyLong_AsUnsignedLong(PyTuple_GET_ITEM(ends, run));
         if (PyErr_Occurred())
@@ -351,7 +373,8 @@ static int is_segmentation_error(int error)
     return error == EIO || error == EINVAL || error == ENOTSUP || error == ENOPROTOOPT || error == EMSGSIZE;
 }
 
-/* Send the first `count` messages. 0: all are dealt with; EAGAIN: the socket is full; else: segmentation is refused. */
+/* Send the first `count` messages, all of one socket. 0: all are dealt with; EAGAIN: the socket is full; else:
+ * segmentation is refused. */
 static int flush(int fd, uint32_t count)
 {
     uint32_t done = 0;
@@ -376,24 +399,27 @@ static int flush(int fd, uint32_t count)
 }
 
 /* All jobs. As `flush`; -1 when OpenSSL fails. */
-static int send_jobs(int fd, uint32_t count, int segmentation)
+static int send_jobs(uint32_t count, int segmentation)
 {
     uint32_t number = 0;
     size_t used = 0;
-    int status;
+    int status, fd = -1;
     for (uint32_t j = 0; j < count; j++) {
-        uint32_t start = jobs[j].sent, end, run = 0;
         const Packets *packets = jobs[j].packets;
+        uint32_t start = jobs[j].sent, end, run = 0;
+        if (packets == NULL)
+            continue;
         for (; start < (uint32_t)packets->count; start = end) {
             while (packets->run_end[run] <= start)
                 run++;
             end = segmentation ? packets->run_end[run] : start + 1;
-            if (number == MAX_MESSAGES || used + MAX_RUN_SIZE > ARENA_SIZE) {
+            if (number == MAX_MESSAGES || used + MAX_RUN_SIZE > ARENA_SIZE || (number && fd != jobs[j].session->fd)) {
                 if ((status = flush(fd, number)) != 0)
                     return status;
                 number = 0;
                 used = 0;
             }
+            fd = jobs[j].session->fd;
             size_t size = add_message(number, &jobs[j], j, start, end, arena + used);
             if (size == 0)
                 return -1;
@@ -404,63 +430,182 @@ static int send_jobs(int fd, uint32_t count, int segmentation)
     return flush(fd, number);
 }
 
+/* Targets */
+
+enum { NATIVE, ROUTE, HEADER, NEXT, BASE, PACKETS, OCTETS, ERRORS, NAMES };
+static const char *const name_texts[NAMES] = {
+    "native", "route", "header", "next", "base", "packets", "octets", "errors",
+};
+
 typedef struct {
     PyTypeObject *session, *packets;
+    PyObject *names[NAMES];
 } State;
 
-static int read_job(State *state, PyObject *item, Job *job)
+static int get_number(PyObject *target, PyObject *name, int64_t *number)
 {
-    unsigned long long own;
-    unsigned int sent;
-    PyObject *session, *packets;
-    if (!PyArg_ParseTuple(item, "O!O!IK", state->session, &session, state->packets, &packets, &sent, &own))
+    PyObject *value = PyObject_GetAttr(target, name);
+    if (value == NULL)
         return -1;
-    *job = (Job){(Session *)session, (Packets *)packets, sent, own, 0};
+    *number = PyLong_AsLongLong(value);
+    Py_DECREF(value);
+    return *number == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static int set_number(PyObject *target, PyObject *name, int64_t number)
+{
+    PyObject *value = PyLong_FromLongLong(number);
+    if (value == NULL)
+        return -1;
+    int status = PyObject_SetAttr(target, name, value);
+    Py_DECREF(value);
+    return status;
+}
+
+static int add_number(PyObject *target, PyObject *name, int64_t more)
+{
+    int64_t number;
+    if (get_number(target, name, &number) < 0)
+        return -1;
+    return set_number(target, name, number + more);
+}
+
+/* The session and the packets of a target with a route. 1: the session does not know this route yet; -1: an error. */
+static int equip_job(State *state, PyObject *by_header, PyObject *route, Job *job)
+{
+    PyObject *header, *found;
+    PyObject *session = PyObject_GetAttr(job->target, state->names[NATIVE]);
+    if (session == NULL)
+        return -1;
+    if (!Py_IS_TYPE(session, state->session)) {
+        Py_DECREF(session);
+        PyErr_SetString(PyExc_TypeError, "a target that was not added");
+        return -1;
+    }
+    job->session = (Session *)session;
+    if (job->session->route != route)
+        return 1;
+    header = PyObject_GetAttr(job->target, state->names[HEADER]);
+    if (header == NULL)
+        return -1;
+    found = PyDict_GetItemWithError(by_header, header);
+    if (found == NULL || !Py_IS_TYPE(found, state->packets)) {
+        if (!PyErr_Occurred())
+            PyErr_SetObject(PyExc_KeyError, header);
+        Py_DECREF(header);
+        return -1;
+    }
+    Py_DECREF(header);
+    job->packets = (Packets *)Py_NewRef(found);
     return 0;
 }
 
-static PyObject *results(uint32_t count, int status)
+/* As `equip_job`. */
+static int read_job(State *state, PyObject *by_header, int64_t first, PyObject *target, Job *job)
 {
-    PyObject *list = PyList_New(count);
-    if (list == NULL)
-        return NULL;
-    for (uint32_t j = 0; j < count; j++) {
-        PyObject *entry = Py_BuildValue("(II)", jobs[j].sent, jobs[j].errors);
-        if (entry == NULL) {
-            Py_DECREF(list);
-            return NULL;
-        }
-        PyList_SET_ITEM(list, j, entry);
-    }
-    return Py_BuildValue("(iN)", status, list);
+    int64_t next, base;
+    int status = 0;
+    *job = (Job){.target = Py_NewRef(target)};
+    PyObject *route = PyObject_GetAttr(target, state->names[ROUTE]);
+    if (route == NULL)
+        return -1;
+    if (route != Py_None)
+        status = equip_job(state, by_header, route, job);
+    Py_DECREF(route);
+    if (status != 0)
+        return status;
+    if (get_number(target, state->names[NEXT], &next) < 0 || get_number(target, state->names[BASE], &base) < 0)
+        return -1;
+    next = next > first ? next - first : 0;
+    job->start = job->sent = next < MAX_PACKETS ? (uint32_t)next : MAX_PACKETS;
+    job->own_first = (uint64_t)(first - base);
+    return 0;
 }
 
-/* send(fd, jobs, segmentation) -> (status, [(sent, errors), ...]); a job is (Session, Packets, sent, own_first). */
+/* Tell a target what has left; `end` is the index behind the batch. Returns 1 when the target is dealt with. */
+static int settle_job(State *state, int64_t first, int64_t end, const Job *job)
+{
+    PyObject *target = job->target;
+    uint32_t errors = job->errors, start = job->start, sent = job->sent;
+    if (job->packets == NULL) {
+        errors++; /* no route: nobody can be asked for what it missed */
+        if (set_number(target, state->names[NEXT], end) < 0)
+            return -1;
+    } else if (sent > start) {
+        int64_t octets = job->packets->octets[sent] - job->packets->octets[start];
+        if (set_number(target, state->names[NEXT], first + sent) < 0
+            || add_number(target, state->names[PACKETS], sent - start) < 0
+            || add_number(target, state->names[OCTETS], octets) < 0)
+            return -1;
+    }
+    if (errors && add_number(target, state->names[ERRORS], errors) < 0)
+        return -1;
+    return job->packets == NULL || sent >= (uint32_t)job->packets->count;
+}
+
+static void release_jobs(uint32_t count)
+{
+    for (uint32_t j = 0; j < count; j++) {
+        Py_XDECREF(jobs[j].target);
+        Py_XDECREF(jobs[j].session);
+        Py_XDECREF(jobs[j].packets);
+    }
+    is_busy = 0;
+}
+
+/* How many targets, from the front, are dealt with; -1 for an error. */
+static Py_ssize_t settle_jobs(State *state, int64_t first, int64_t end, uint32_t count)
+{
+    Py_ssize_t done = 0;
+    for (uint32_t j = 0; j < count; j++) {
+        int is_done = settle_job(state, first, end, &jobs[j]);
+        if (is_done < 0)
+            return -1;
+        if (is_done && done == j)
+            done++;
+    }
+    return done;
+}
+
+/* send(packets: dict, first, end, targets: list, segmentation) -> (status, done)
+ *
+ * `packets` has the Packets of a batch by the targets' `header`; `first` is the index of its first packet, `end` the
+ * one behind its last. `done` targets, from the front, are dealt with. status: 0; EAGAIN: the socket is full; another
+ * errno: segmentation is refused; NEW_ROUTE: nothing was sent, because target `done` has a route that its session was
+ * not told of. */
 static PyObject *fanout_send(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
-    PyObject *list;
-    int fd, segmentation, status;
-    if (!PyArg_ParseTuple(args, "iO!p", &fd, &PyList_Type, &list, &segmentation))
+    PyObject *by_header, *targets;
+    int segmentation, status = 0;
+    long long first, end;
+    if (!PyArg_ParseTuple(args, "O!LLO!p", &PyDict_Type, &by_header, &first, &end, &PyList_Type, &targets, &segmentation))
         return NULL;
-    Py_ssize_t count = PyList_GET_SIZE(list);
+    Py_ssize_t count = PyList_GET_SIZE(targets), done = -1;
     if (count > MAX_JOBS || is_busy) {
-        PyErr_Format(PyExc_ValueError, is_busy ? "two threads send at once" : "%zd jobs at once", count);
+        PyErr_Format(PyExc_ValueError, is_busy ? "two threads send at once" : "%zd targets at once", count);
         return NULL;
     }
-    for (Py_ssize_t j = 0; j < count; j++)
-        if (read_job(state, PyList_GET_ITEM(list, j), &jobs[j]) < 0)
-            return NULL;
     is_busy = 1;
-    Py_BEGIN_ALLOW_THREADS
-    status = send_jobs(fd, (uint32_t)count, segmentation);
-    Py_END_ALLOW_THREADS
-    is_busy = 0;
-    if (status < 0) {
-        PyErr_SetString(PyExc_RuntimeError, "OpenSSL failed to encrypt");
-        return NULL;
+    uint32_t ready = 0;
+    while (status == 0 && ready < (uint32_t)count && ready < (uint32_t)PyList_GET_SIZE(targets)) {
+        status = read_job(state, by_header, first, PyList_GET_ITEM(targets, ready), &jobs[ready]);
+        ready++;
     }
-    return results((uint32_t)count, status);
+    if (status == 0) {
+        Py_BEGIN_ALLOW_THREADS
+        status = send_jobs(ready, segmentation);
+        Py_END_ALLOW_THREADS
+        if (status < 0)
+            PyErr_SetString(PyExc_RuntimeError, "OpenSSL failed to encrypt");
+        else
+            done = settle_jobs(state, first, end, ready);
+    } else if (status > 0) {
+        status = NEW_ROUTE;
+        done = ready - 1;
+    }
+    release_jobs(ready);
+    return PyErr_Occurred() ? NULL : Py_BuildValue("(in)", status, done);
 }
 
 static PyMethodDef methods[] = {
@@ -476,6 +621,11 @@ static int fanout_exec(PyObject *module)
     if (state->session == NULL || state->packets == NULL)
         return -1;
     if (PyModule_AddType(module, state->session) < 0 || PyModule_AddType(module, state->packets) < 0)
+        return -1;
+    for (int name = 0; name < NAMES; name++)
+        if ((state->names[name] = PyUnicode_InternFromString(name_texts[name])) == NULL)
+            return -1;
+    if (add_inbox(module) < 0 || PyModule_AddIntConstant(module, "NEW_ROUTE", NEW_ROUTE) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "MAX_JOBS", MAX_JOBS);
 }
@@ -493,6 +643,8 @@ static int fanout_clear(PyObject *module)
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->session);
     Py_CLEAR(state->packets);
+    for (int name = 0; name < NAMES; name++)
+        Py_CLEAR(state->names[name]);
     return 0;
 }
 

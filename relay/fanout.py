@@ -8,13 +8,14 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import Sequence
-from struct import pack, pack_into
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from struct import Struct, pack, pack_into
+from typing import NamedTuple, Protocol
 
-from relay.endpoint import UdpRoute
-from relay.native_fanout import NativeFanOut, load_native
-from relay.rtp_batch import MAX_HEADER_SIZE, MAX_RUN_BYTES, MAX_RUN_PACKETS, TAG_SIZE, RtpBatch
+from relay.endpoint import ControlMessage
+from relay.native import load_native
+from relay.native_fanout import NativeFanOut
+from relay.rtp_batch import TAG_SIZE, HeaderKey, RtpBatch
 from relay.rtp_target import RtpTarget
 from wire.srtp import GcmSender
 
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 UDP_SEGMENT = 103
 """linux/udp.h; Python 3.11 has no name for it."""
 _SOL_UDP = socket.IPPROTO_UDP
-_BUFFER_SIZE = MAX_RUN_BYTES + MAX_RUN_PACKETS * (MAX_HEADER_SIZE + TAG_SIZE)
+_SEQUENCE = Struct("!H")
 _NO_SEGMENTATION = frozenset({errno.EIO, errno.EINVAL, errno.ENOTSUP, errno.ENOPROTOOPT, errno.EMSGSIZE})
 """What a device without checksum offload, or an old kernel, answers to UDP_SEGMENT."""
 
@@ -63,8 +64,6 @@ class GcmFanOut:
 
     def __init__(self, *, segmentation: bool) -> None:
         self.segmentation = segmentation
-        self._buffer = bytearray(_BUFFER_SIZE)
-        self._view = memoryview(self._buffer)
 
     @property
     def name(self) -> str:
@@ -88,66 +87,99 @@ class GcmFanOut:
             target.next = batch.end
             target.errors += 1
             return True
-        sent = target.next - batch.first
-        for start, end in batch.runs:
-            if end > sent:
-                if self.segmentation:
-                    done = self._send_run(target, route, batch, max(start, sent), end)
-                else:
-                    done = self._send_singly(target, route, batch, max(start, sent), end)
-                if not done:
-                    return False
-        return True
-
-    def _send_run(self, target: RtpTarget, route: UdpRoute, batch: RtpBatch, start: int, end: int) -> bool:
-        size = self._seal(target, batch, start, end)
-        control = route.control
-        if end - start > 1:
-            segment = len(batch.headers(target.header)[start]) + len(batch.packets[start].payload) + TAG_SIZE
-            control = (*control, (_SOL_UDP, UDP_SEGMENT, pack("=H", segment)))
-        try:
-            route.socket.sendmsg((self._view[:size],), control, 0, route.sockaddr or None)
-        except BlockingIOError:
-            return False
-        except OSError as exc:
-            if exc.errno in _NO_SEGMENTATION and end - start > 1:
-                _log.warning("UDP segmentation stopped working (%s): sending packet by packet", exc)
-                self.segmentation = False
-                return self._send_singly(target, route, batch, start, end)
-            target.errors += 1  # no route, or a firewall of our own: this viewer's loss
-        batch.note_sent(target, start, end)
-        return True
-
-    def _send_singly(self, target: RtpTarget, route: UdpRoute, batch: RtpBatch, start: int, end: int) -> bool:
-        for at in range(start, end):
-            size = self._seal(target, batch, at, at + 1)
+        layout = _layout(batch, target.header)
+        sent = done = max(0, target.next - batch.first)
+        own = batch.first - target.base
+        sendmsg, control, sockaddr = route.socket.sendmsg, route.control, route.sockaddr or None
+        for message in layout.messages(sent, segmented=self.segmentation):
+            layout.seal(target, own, message)
             try:
-                route.socket.sendmsg((self._view[:size],), route.control, 0, route.sockaddr or None)
+                sendmsg((message.view,), control + message.cut, 0, sockaddr)
             except BlockingIOError:
-                return False
-            except OSError:
-                target.errors += 1
-            batch.note_sent(target, at, at + 1)
-        return True
+                break
+            except OSError as exc:
+                if message.cut and exc.errno in _NO_SEGMENTATION:
+                    _log.warning("UDP segmentation stopped working (%s): sending packet by packet", exc)
+                    self.segmentation = False
+                    batch.note_sent(target, sent, done)
+                    return self._send_to(target, batch)
+                target.errors += 1  # no route, or a firewall of our own: this viewer's loss
+            done = message.end
+        if done > sent:
+            batch.note_sent(target, sent, done)
+        return done >= len(batch.packets)
 
-    def _seal(self, target: RtpTarget, batch: RtpBatch, start: int, end: int) -> int:
-        """Encrypt the packets behind each other; returns the bytes they take."""
+
+class _Message(NamedTuple):
+    """Packets from `start` to `end` of a batch, which leave in one send: the bytes, and where the kernel cuts them."""
+
+    start: int
+    end: int
+    view: memoryview
+    cut: tuple[ControlMessage, ...]
+
+
+class _Layout:
+    """The packets of a batch behind each other as they are sent, to all viewers with one kind of header.
+
+    The headers are in their places once; for a viewer, only the sequence numbers are written and the payloads are
+    encrypted into theirs, over those of the viewer before.
+    """
+
+    __slots__ = ("_ends", "_packets", "_runs", "_singles", "_view", "_whole")
+
+    def __init__(self, batch: RtpBatch, key: HeaderKey) -> None:
+        headers = batch.headers(key)
+        view = memoryview(bytearray(sum(map(len, headers)) + batch.octets + TAG_SIZE * len(headers)))
+        self._view = view
+        self._packets: list[tuple[int, memoryview, bytes, memoryview]] = []
+        self._ends = [0]
+        at = 0
+        for header, packet in zip(headers, batch.packets, strict=True):
+            body = at + len(header)
+            end = body + len(packet.payload) + TAG_SIZE
+            view[at:body] = header
+            self._packets.append((at + 2, view[at:body], packet.payload, view[body:end]))
+            self._ends.append(end)
+            at = end
+        self._runs = batch.runs
+        self._singles: list[_Message] = []
+        self._whole = [self._message(start, end) for start, end in batch.runs]
+
+    def messages(self, sent: int, *, segmented: bool) -> Iterable[_Message]:
+        """What is to be sent to a viewer that has the first `sent` packets."""
+        if not segmented:
+            self._singles = self._singles or [self._message(at, at + 1) for at in range(len(self._packets))]
+            return self._singles[sent:]
+        if not sent:
+            return self._whole
+        return [self._message(max(start, sent), end) for start, end in self._runs if end > sent]
+
+    def seal(self, target: RtpTarget, own: int, message: _Message) -> None:
+        """Encrypt the packets of a message; `own` is the viewer's own index of the first packet of the batch."""
         sender = target.sender
         assert isinstance(sender, GcmSender)
-        encrypt_into, view, mask = sender.aead.encrypt_into, self._view, target.nonce_mask
-        headers, packets = batch.headers(target.header), batch.packets
-        own = batch.first - target.base
-        at = 0
-        for position in range(start, end):
-            header, payload = headers[position], packets[position].payload
-            index = own + position
-            pack_into("!H", header, 2, index & 0xFFFF)
-            body = at + len(header)
-            view[at:body] = header
-            at = body + len(payload) + TAG_SIZE
+        encrypt_into, write, view, mask = sender.aead.encrypt_into, _SEQUENCE.pack_into, self._view, target.nonce_mask
+        start, end = message.start, message.end
+        own += start
+        for sequence_at, header, payload, body in self._packets[start:end]:
+            write(view, sequence_at, own & 0xFFFF)
             # RFC 7714, 8.1: the nonce is SSRC and index, XOR the salt, which the mask holds with the SSRC
-            encrypt_into((mask ^ index).to_bytes(12, "big"), payload, header, view[body:at])
-        return at
+            encrypt_into((mask ^ own).to_bytes(12, "big"), payload, header, body)
+            own += 1
+
+    def _message(self, start: int, end: int) -> _Message:
+        at, size = self._ends[start], self._ends[start + 1] - self._ends[start]
+        cut = ((_SOL_UDP, UDP_SEGMENT, pack("=H", size)),) if end - start > 1 else ()
+        return _Message(start, end, self._view[at : self._ends[end]], cut)
+
+
+def _layout(batch: RtpBatch, key: HeaderKey) -> _Layout:
+    found = batch.native.get(key)
+    if found is None:
+        found = batch.native[key] = _Layout(batch, key)
+    assert isinstance(found, _Layout)
+    return found
 
 
 class PacketFanOut:

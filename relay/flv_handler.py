@@ -13,13 +13,25 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from media.flv_muxer import PLAIN, FlvOptions
 from media.hub import Hub, NotLive
-from media.reasons import ENDED, FULL, IDLE, NOT_FOUND, PROTOCOL, RECONNECT, SHUTDOWN, VANISHED, Reason
+from media.reasons import ENDED, FULL, IDLE, NOT_FOUND, PROTOCOL, RUNG_SHED, SHUTDOWN, VANISHED, Reason
 from media.stream import Stream, StreamState
-from media.track import SOURCE, Codec
+from media.track import SOURCE, Codec, Track
+from relay.adaptation import Cause
 from relay.batch import Framing
+from relay.flv_choice import FlvChoice, choose_rendition, menu_for
 from relay.flv_packager import FlvPackager
+from relay.flv_seat import FlvSeat
 from relay.flv_viewer import FlvViewer, ViewerCounters, ViewerLimits
 from relay.outlet import open_outlet
+from relay.problem import problem
+from relay.renditions import (
+    UnknownRendition,
+    choices_of,
+    find_rendition,
+    has_ladder,
+    rung_forecast,
+    rung_track,
+)
 from wire.websocket import encode_ping, encode_pong
 
 __all__ = ["FlvLimits", "FlvRelay"]
@@ -38,6 +50,10 @@ MAX_CLIENT_MESSAGE = 4096
 """A WebSocket viewer has nothing to say, so what it may say is small."""
 MAX_SHOWN = 64
 """Characters of a client's own word that an answer repeats."""
+LOOK_INTERVAL = 0.1
+LOOKS = 5
+"""Every viewer's connection is looked at twice a second where there is a ladder, a fifth of them at a time; those that
+something waits for each time."""
 HEADERS = {"Content-Type": "video/x-flv", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 PackagerKey = tuple[str, str, str, FlvOptions]
@@ -49,7 +65,7 @@ class _Wish:
 
     request: web.Request
     stream: Stream
-    rendition: str
+    choice: FlvChoice
     audio: str
     options: FlvOptions
     asked_at: float
@@ -83,7 +99,11 @@ class FlvRelay:
         self._hub = hub
         self._now = now
         self._limits = limits or FlvLimits()
+        self.switches: Counter[tuple[str, str]] = Counter()
         self._packagers: dict[PackagerKey, FlvPackager] = {}
+        self._seats: dict[FlvViewer, FlvSeat] = {}
+        self._looking: asyncio.TimerHandle | None = None
+        self._turns = itertools.cycle(range(LOOKS))
         self._numbers = itertools.count(1)
         self._count = 0
         self._bytes_sent = 0
@@ -119,6 +139,10 @@ class FlvRelay:
     def viewers(self) -> list[tuple[str, str, FlvViewer]]:
         """Room, rendition and viewer, of everyone who watches."""
         return [(key[0], key[1], viewer) for key, p in self._packagers.items() for viewer in p.viewers]
+
+    def seat_of(self, viewer: FlvViewer) -> FlvSeat | None:
+        """Where it sits; None when it is gone."""
+        return self._seats.get(viewer)
 
     def drain(self) -> None:
         """Take no new viewer from now on; those who watch go on."""
@@ -170,11 +194,10 @@ class FlvRelay:
             if self._is_closing:
                 return _unavailable(SHUTDOWN)
             return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, f"{room} is not live: {exc}")
-        rendition = request.query.get("rendition", SOURCE)
-        if rendition not in stream.renditions and (stream.renditions or rendition != SOURCE):
-            known = ", ".join(sorted(stream.renditions)) or "sound alone"
-            text = f"{room} has no rendition {rendition[:MAX_SHOWN]}, but {known}"
-            return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, text)
+        try:
+            choice = choose_rendition(stream, request.query.get("rendition"), request.query.get("codec", ""))
+        except UnknownRendition as exc:
+            return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, str(exc))
         if request.method == "HEAD":
             return web.Response(headers=HEADERS)
         audio = _audio(stream, request.query.get("audio", ""))
@@ -184,7 +207,7 @@ class FlvRelay:
             )
             return _refusal(web.HTTPNotFound.status_code, NOT_FOUND, text)
         options = FlvOptions(legacy_hevc=request.query.get("hevc") == "legacy")
-        return _Wish(request, stream, rendition, audio, options, asked_at)
+        return _Wish(request, stream, choice, audio, options, asked_at)
 
     async def _serve_http(self, wish: _Wish) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
@@ -224,6 +247,7 @@ class FlvRelay:
             fields = {"room": wish.stream.key, "peer": wish.request.remote}
             logger.warning("no way out for a viewer: %s", exc, extra=fields)
             return FULL
+        number = next(self._numbers)
         viewer = FlvViewer(
             outlet,
             framing,
@@ -231,18 +255,19 @@ class FlvRelay:
             limits=self._limits.viewer,
             counters=self.counters,
             peer=wish.request.remote or "",
-            id=f"flv-{next(self._numbers)}",
+            id=f"flv-{number}",
             asked_at=wish.asked_at,
         )
         reason = VANISHED
-        packager = self._packager(wish)
+        seat = self._seat(wish, viewer, number)
         try:
-            packager.join(viewer)
+            seat.sit(wish.choice.start)
             self.joins += 1
             reason = await (attend(viewer) if attend else viewer.done)
         finally:
             viewer.close(reason)
-            packager.leave(viewer)
+            seat.leave()
+            del self._seats[viewer]
             if viewer.was_cut or reason is VANISHED:
                 _abort(wish.request)
             self._bytes_sent += viewer.bytes_sent
@@ -257,7 +282,7 @@ class FlvRelay:
             return SHUTDOWN
         if wish.stream.state is StreamState.ENDED:
             return ENDED
-        return RECONNECT if wish.rendition != SOURCE and wish.rendition not in wish.stream.renditions else None
+        return None
 
     def _log(self, room: str, viewer: FlvViewer, reason: Reason) -> None:
         logger.info(
@@ -270,12 +295,16 @@ class FlvRelay:
         if self._is_closing and not self._count:
             self._all_gone.set()
 
-    def _packager(self, wish: _Wish) -> FlvPackager:
+    # What a seat needs: see `relay.flv_seat.Seats`
+
+    def packager_for(self, stream: Stream, rendition: str, audio: str, options: FlvOptions) -> FlvPackager:
         """The one that makes these bytes already, else a new one."""
-        stream, rendition = wish.stream, wish.rendition
-        video = stream.renditions.get(rendition)
-        options = wish.options if video is not None and video.codec is Codec.H265 else PLAIN
-        key = (stream.key, rendition, wish.audio, options)
+        track = stream.renditions.get(rendition)
+        if track is None and rendition != SOURCE:
+            track = self._forecast(stream, rendition)
+        if track is None or track.codec is not Codec.H265:
+            options = PLAIN
+        key = (stream.key, rendition, audio, options)
         packager = self._packagers.get(key)
         if packager is None:
 
@@ -283,12 +312,69 @@ class FlvRelay:
                 if self._packagers.get(key) is ended:
                     del self._packagers[key]
 
-            merge_ms = self._limits.merge_ms
             packager = FlvPackager(
-                stream, rendition=rendition, audio=wish.audio, options=options, merge_ms=merge_ms, on_end=forget
+                stream,
+                rendition=rendition,
+                audio=audio,
+                options=options,
+                merge_ms=self._limits.merge_ms,
+                on_end=forget,
+                on_viewer_lost=self._find_another_seat,
+                forecast=track,
             )
             self._packagers[key] = packager
         return packager
+
+    def note_switch(self, old: str, new: str, cause: Cause, *, is_up: bool) -> None:
+        self.switches["up" if is_up else "down", cause] += 1
+
+    def _seat(self, wish: _Wish, viewer: FlvViewer, number: int) -> FlvSeat:
+        seat = self._seats[viewer] = FlvSeat(
+            viewer,
+            wish.stream,
+            number=number,
+            audio=wish.audio,
+            options=wish.options,
+            wanted=wish.choice.wanted,
+            seats=self,
+            now=self._now,
+        )
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
+        return seat
+
+    def _forecast(self, stream: Stream, rendition: str) -> Track:
+        """Of a rung that is not made yet; one that was shed is expected back as it was."""
+        try:
+            return rung_track(stream, find_rendition(stream, rendition))
+        except UnknownRendition:
+            return rung_forecast(rendition, Codec.H264)
+
+    def _find_another_seat(self, viewer: FlvViewer, reason: Reason) -> bool:
+        """A packager has ended. Only the end of a rung is not the end for its viewers."""
+        seat = self._seats.get(viewer)
+        if seat is None or reason is not RUNG_SHED or viewer.done.done():
+            return False
+        menu = menu_for(seat.stream, seat.family)
+        return seat.find_another(choices_of(menu, has_sound=bool(seat.stream.audio)))
+
+    def _look(self) -> None:
+        """At the connections of those who could be shown something else."""
+        turn = next(self._turns)
+        self._looking = None
+        if not self._seats:
+            return
+        self._looking = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
+        for packager in tuple(self._packagers.values()):
+            track = packager.video
+            if track is None or not has_ladder(packager.stream):
+                continue
+            has_sound = bool(packager.stream.audio)
+            choices = choices_of(menu_for(packager.stream, track.codec), has_sound=has_sound)
+            for viewer in tuple(packager.viewers):
+                seat = self._seats.get(viewer)
+                if seat is not None and (seat.number % LOOKS == turn or seat.is_watched or viewer.queued_bytes):
+                    seat.look(choices)
 
 
 def _audio(stream: Stream, asked: str) -> str | None:
@@ -334,7 +420,9 @@ async def _read_until_closed(socket: web.WebSocketResponse, viewer: FlvViewer) -
         elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             return PROTOCOL
         elif message.type is not WSMsgType.PONG:
-            if message.type is WSMsgType.CLOSE and not viewer.queued_bytes:  # else the answer would split a message
+            is_between = not viewer.queued_bytes  # else the answer would split a message
+            viewer.close(VANISHED)  # RFC 6455, 5.5.1: no more data frames after the answer
+            if message.type is WSMsgType.CLOSE and is_between:
                 await socket.close(drain=False)
             return VANISHED
 
@@ -360,10 +448,5 @@ def _unavailable(reason: Reason) -> web.Response:
 
 
 def _refusal(status: int, reason: Reason, detail: str) -> web.Response:
-    """Problem details (RFC 9457)."""
-    return web.json_response(
-        {"type": "about:blank", "title": reason.name, "status": status, "detail": detail, "code": reason.code},
-        status=status,
-        content_type="application/problem+json",
-        headers={"Retry-After": str(RETRY_AFTER)} if status in (404, 503) else None,
-    )
+    headers = {"Retry-After": str(RETRY_AFTER)} if status in (404, 503) else None
+    return problem(status, detail, reason=reason, headers=headers)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from media.histogram import Histogram
 from media.reasons import TOO_SLOW, VANISHED, Reason
 from media.ticks import TICKS_PER_MS
-from relay.batch import Batch, Framing
-from relay.outlet import MAX_BUFFERS, Outlet
+from relay.batch import BEFORE_ALL, Batch, Framing
+from relay.outlet import MAX_BUFFERS, Outlet, TcpPath
 
 __all__ = ["FlvViewer", "ViewerCounters", "ViewerLimits"]
 
@@ -43,14 +43,32 @@ class ViewerCounters:
 
 
 class _Queued:
-    """What is left of one framed buffer. `dts` is None for what must not be skipped."""
+    """What is left of one framed buffer. `dts` is None for what must not be skipped.
 
-    __slots__ = ("dts", "is_control", "view")
+    `batch` is the shared one that it was made of, as far as it was. `is_first` says that it was so for a joiner.
+    """
 
-    def __init__(self, data: bytes, dts: int | None, *, is_control: bool = False) -> None:
+    __slots__ = ("batch", "dts", "is_control", "is_first", "view", "whole")
+
+    def __init__(
+        self,
+        data: bytes,
+        dts: int | None,
+        batch: Batch | None = None,
+        *,
+        is_control: bool = False,
+        is_first: bool = False,
+    ) -> None:
         self.view = memoryview(data)
+        self.whole = len(data)
         self.dts = dts
+        self.batch = batch
         self.is_control = is_control
+        self.is_first = is_first
+
+    @property
+    def newest_t(self) -> int:
+        return BEFORE_ALL if self.batch is None else self.batch.newest_t
 
 
 class FlvViewer:
@@ -70,6 +88,7 @@ class FlvViewer:
         "_progress_at",
         "_queue",
         "_queued_bytes",
+        "_skipped_t",
         "_skipping",
         "bytes_sent",
         "done",
@@ -113,6 +132,7 @@ class FlvViewer:
         self._lead = 0
         self._progress_at = 0.0
         self._skipping = False
+        self._skipped_t = BEFORE_ALL
         self._closing: Reason | None = None
 
     def __repr__(self) -> str:
@@ -122,6 +142,34 @@ class FlvViewer:
     def queued_bytes(self) -> int:
         """Bytes that its socket has not taken yet."""
         return self._queued_bytes
+
+    @property
+    def is_skipping(self) -> bool:
+        """It is too far behind, and nothing is queued before the next group."""
+        return self._skipping
+
+    @property
+    def skipped_t(self) -> int:
+        """The latest picture before the hole, while it skips."""
+        return self._skipped_t
+
+    @property
+    def path(self) -> TcpPath | None:
+        """How its connection does; None where that cannot be seen."""
+        return None if self.done.done() else self._outlet.path
+
+    def queued_ticks(self, dts: int) -> int:
+        """How far the oldest queued media is behind `dts`. A group that a joiner was given does not count."""
+        queue = self._queue
+        if not queue:
+            return 0
+        oldest = next((q.dts for q in queue if q.dts is not None), dts)
+        return max(0, dts - oldest - self._lead)
+
+    def expect_rate(self, bits_per_second: int) -> None:
+        """What it is sent from now on: the kernel need not hold more than a moment of it."""
+        if not self.done.done():
+            self._outlet.set_rate(bits_per_second)
 
     def start(self, group: int, prelude: bytes, batches: Sequence[Batch]) -> None:
         """Begin with group number `group`: the prelude, then what there is of the group.
@@ -133,7 +181,9 @@ class FlvViewer:
             return
         self.first_group = group
         queue = [_Queued(self.framing.frame(prelude), None)]
-        queue += [_Queued(data, b.dts) for b in batches if (data := b.framed_for_joiners(self.framing))]
+        queue += [
+            _Queued(data, b.dts, b, is_first=True) for b in batches if (data := b.framed_for_joiners(self.framing))
+        ]
         if len(queue) > 1:
             queue[1].dts = None
             self._lead = batches[-1].dts - batches[0].dts
@@ -145,7 +195,7 @@ class FlvViewer:
         framing = self.framing
         data = batch.framed(framing) if group != self.first_group else batch.framed_for_joiners(framing)
         if self._queue is not None or self._closing is not None:
-            self._deliver_late(data, batch)
+            self._deliver_late(data, batch, is_first=group == self.first_group)
             return
         try:
             sent = self._outlet.send(data)
@@ -156,7 +206,7 @@ class FlvViewer:
             return
         self.bytes_sent += sent
         if sent < len(data):
-            rest = _Queued(data, batch.dts)
+            rest = _Queued(data, batch.dts, batch, is_first=group == self.first_group)
             rest.view = rest.view[sent:]
             self._enqueue([rest])
 
@@ -169,6 +219,58 @@ class FlvViewer:
         if self._closing is None and not (self._queue and self._queue[-1].is_control):
             self._enqueue([_Queued(frame, None, is_control=True)])
             self._drain()
+
+    # A change of rung: pictures come from another packager from a keyframe on.
+
+    def append(self, tags: bytes, dts: int) -> None:
+        """Tags for this viewer alone. Nothing while it skips, as everybody's batches."""
+        if tags and self._closing is None and not self._skipping:
+            self._enqueue([_Queued(self.framing.frame(tags), dts)])
+            self._drain()
+
+    def resume(self, configs: bytes, batches: Sequence[Batch]) -> None:
+        """End a skip with this group, which lies behind the hole."""
+        if self._closing is not None or not self._skipping:
+            return
+        self._skipping = False
+        queue = [_Queued(self.framing.frame(configs), batches[0].dts)] if configs else []
+        self._enqueue([*queue, *(_Queued(b.framed(self.framing), b.dts, b) for b in batches)])
+        self._drain()
+
+    def cross(self, t: int, pictures: Sequence[tuple[bytes, int]]) -> bool:
+        """Put these pictures, with the dts of each, in the place of the queued ones from media time `t` on.
+
+        False, and nothing is done, where one of those has been sent already, or would be lost because the queued
+        pictures are in disorder there. Sound stays as it is.
+        """
+        queue = list(self._queue or ())
+        at = next((n for n, item in enumerate(queue) if item.newest_t >= t), None)
+        if at is None or self._skipping or self._closing is not None:
+            return False
+        first = queue[at]
+        if first.batch is None or len(first.view) < first.whole or first.batch.t_before >= t:
+            return False
+        kept = [item for item in map(self._without_pictures(t), queue[at:]) if item is not None]
+        kept += [_Queued(self.framing.frame(tags), dts) for tags, dts in pictures]
+        kept.sort(key=lambda item: BEFORE_ALL if item.dts is None else item.dts)
+        self._queue = deque([*queue[:at], *kept])
+        self._queued_bytes = sum(len(item.view) for item in self._queue)
+        return True
+
+    def _without_pictures(self, t: int) -> Callable[[_Queued], _Queued | None]:
+        is_cut = False
+
+        def strip(item: _Queued) -> _Queued | None:
+            nonlocal is_cut
+            batch = item.batch
+            if batch is None:
+                return item
+            # everything of the old rendition goes from the first such picture on, whatever its own time
+            tags = batch.before_picture(BEFORE_ALL if is_cut else t, for_joiner=item.is_first)
+            is_cut = True
+            return _Queued(self.framing.frame(tags), item.dts) if tags else None
+
+        return strip
 
     def finish(self, reason: Reason) -> None:
         """Send what is queued, for as long as that is reasonable, then be done."""
@@ -198,13 +300,18 @@ class FlvViewer:
             self._counters.too_slow += 1
             self.close(TOO_SLOW)
 
-    def _deliver_late(self, data: bytes, batch: Batch) -> None:
+    def give_up(self) -> None:
+        """It cannot follow even the smallest rung."""
+        self._counters.too_slow += 1
+        self.close(TOO_SLOW)
+
+    def _deliver_late(self, data: bytes, batch: Batch, *, is_first: bool) -> None:
         """Behind: queue, or skip to the next group when too far behind."""
         self.check_stalled()
         if self._closing is not None or not data:
             return
         if not self._skipping:
-            self._enqueue([_Queued(data, batch.dts)])
+            self._enqueue([_Queued(data, batch.dts, batch, is_first=is_first)])
             if self._is_too_far_behind(batch.dts):
                 self._skip(batch)
         elif batch.starts_group:
@@ -216,7 +323,7 @@ class FlvViewer:
 
     def _restart(self, batch: Batch) -> list[_Queued]:
         """A group to go on with after a hole, in which a configuration may have changed."""
-        queue = [_Queued(batch.framed(self.framing), batch.dts)]
+        queue = [_Queued(batch.framed(self.framing), batch.dts, batch)]
         return [_Queued(self.framing.frame(batch.configs), batch.dts), *queue] if batch.configs else queue
 
     def _is_too_far_behind(self, dts: int) -> bool:
@@ -235,6 +342,7 @@ class FlvViewer:
         self._counters.skipped_batches += len(queue) - 1 - len(keep) - batch.starts_group
         self.skips += 1
         self._skipping = not restart
+        self._skipped_t = head.newest_t
         self._lead = 0
         self._queue = deque([head, *keep, *restart])
         self._queued_bytes = sum(len(q.view) for q in self._queue)

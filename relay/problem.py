@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 
 from aiohttp import web
 
+from media.problem import PROBLEM_TYPE, problem_members
 from media.reasons import Reason
 
 __all__ = ["problem"]
@@ -16,12 +16,5 @@ def problem(
     status: int, detail: str, *, reason: Reason | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """`detail` is for people; `reason` adds its number for programs."""
-    members: dict[str, object] = {
-        "type": "about:blank",
-        "title": reason.name if reason else HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    }
-    if reason is not None:
-        members["code"] = reason.code
-    return web.json_response(members, status=status, content_type="application/problem+json", headers=headers)
+    members = problem_members(status, detail, reason)
+    return web.json_response(members, status=status, content_type=PROBLEM_TYPE, headers=headers)

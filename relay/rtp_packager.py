@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,13 +12,13 @@ from media.reasons import CODEC_CHANGED, Reason
 from media.rtp import OpusClock, packetise, reorders, rtp_origin, video_rtp_time
 from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
-from media.track import Track
+from media.track import SOURCE, Track
 from media.unit import AccessUnit
 from relay.rtp_batch import SharedPacket
 from relay.rtp_sender import MAX_REPLAY_PACKETS, FanOuts, RtpSender, Scheduler
 from relay.rtp_target import History, RtpTarget
 
-__all__ = ["RtpPackager", "RtpViewer"]
+__all__ = ["RtpArrival", "RtpDeparture", "RtpPackager", "RtpViewer"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,20 +31,56 @@ SOON = 0.3
 MAX_PACKETS_PER_UNIT = 3000
 """Packets of one picture that the history can hold besides what joiners need. A 4K intra picture has 1,800."""
 AUDIO_PER_WRITE = 2
-"""Packets of sound that leave together: a send costs as much for one as for two, and 20 ms are not heard."""
+"""Packets of sound that leave together where no pictures come: a send costs as much for one as for two."""
+AUDIO_WAIT = 0.03
+"""Seconds that sound waits for a picture to leave with; it is looked at with each packet, so it may get 20 ms more."""
+AUDIO_SPACING = 0.02
+"""Seconds between two writes of sound: of the pictures of several renditions, or of 60 a second, it skips some."""
+PICTURES_FLOW = 0.2
+"""Seconds without a picture after which sound no longer waits for one."""
+CATCHING_UP = 3.0
+"""Seconds after the sound was first wanted, in which a worker may still work off what is past."""
+FRESH_TICKS = TICKS_PER_SECOND // 5
+"""Sound that is not further behind the live edge has caught up. It is usually 40 ms behind where it is made of AAC."""
+REMEMBERED_PICTURES = 64
+"""Pictures whose first packet is known: those that may be held back for another rendition, and then some."""
 
 
 class RtpViewer(Protocol):
     """Who owns a target."""
 
-    def end(self, reason: Reason) -> None:
-        """The stream is over for it."""
+    def lose(self, packager: RtpPackager, reason: Reason) -> None:
+        """The stream has ended this packager, and its targets have left."""
+
+
+class RtpDeparture(Protocol):
+    """Waits for a place from which a target can leave."""
+
+    def before_keyframe(self, t: int, index: int) -> None:
+        """A keyframe at media time `t` comes next, with shared packet `index`."""
+
+    def after_picture(self, t: int) -> None:
+        """A picture has been queued."""
+
+
+class RtpArrival(Protocol):
+    """Waits for a place from which a target can go on here."""
+
+    def notice(self, t: int, *, keyframe: bool) -> None:
+        """A picture at media time `t` has been queued."""
+
+    def abandon(self, reason: Reason) -> None:
+        """The stream has ended this packager."""
 
 
 class RtpPackager:
     """A reader of the stream, for the picture in one rendition or for its sound. `on_end` is called when it stops.
 
-    `reordered` says that pictures came whose pts is not their dts, which WebRTC cannot show.
+    `reordered` says that pictures came in another order than they are shown in, which WebRTC cannot show. A source
+    whose pts is not its dts will do so; a rung's pts and dts differ only because the source's do. `keyframe_t` is the
+    media time of the newest keyframe, `last_t` that of the newest unit. `is_hasty` is noted here of a rung: a keyframe
+    that is asked for comes before pictures that it was given already. `on_picture` is called when a picture is on its
+    way: that of the sound is then told to `ride_along`.
     """
 
     def __init__(
@@ -56,11 +93,15 @@ class RtpPackager:
         now: Callable[[], float],
         on_full: Callable[[Callable[[], object]], None],
         on_end: Callable[[RtpPackager], None] = lambda packager: None,
+        on_picture: Callable[[], None] = lambda: None,
     ) -> None:
         self.stream = stream
         self.track = track
         self.history = History()
         self.viewers: dict[RtpViewer, None] = {}
+        self.departures: dict[RtpDeparture, None] = {}
+        self.arrivals: dict[RtpArrival, None] = {}
+        self.is_hasty = False
         self.reordered = track.is_video and reorders(track)
         self.last_t = 0
         self.oversized = 0
@@ -68,13 +109,20 @@ class RtpPackager:
         self.sender = RtpSender(self.history, fan_outs, scheduler=scheduler, now=now, on_full=on_full)
         self._now = now
         self._on_end = on_end
+        self._on_picture = on_picture
         self._opus = OpusClock(self.origin)
-        self._keyframe_t: int | None = None
+        self.keyframe_t: int | None = None
+        self._starts: deque[tuple[int, int]] = deque(maxlen=REMEMBERED_PICTURES)
         self._keyframe_at = 0.0
         self._group_ticks = 0
         self._asked_at: float | None = None
         self._is_deaf = False
         self._unsent_audio = 0
+        self._began = now()
+        self._is_fresh = track.is_video
+        self._unsent_since = 0.0
+        self._audio_sent_at = 0.0
+        self._picture_at = float("-inf")
         self._ended = False
         if track.is_video:
             stream.attach(self, video=track.rendition, audio=None)
@@ -97,12 +145,20 @@ class RtpPackager:
         return video_rtp_time(self.origin, self.last_t) if newest is None else newest.rtp_time
 
     @property
+    def is_ended(self) -> bool:
+        return self._ended
+
+    def start_of(self, t: int) -> int:
+        """The first packet of the first picture at media time `t` or later, of those that are remembered."""
+        return next((index for at, index in self._starts if at >= t), self.sender.head)
+
+    @property
     def replay_start(self) -> int | None:
         """The first packet of the newest group of pictures, where it is short enough to be sent again."""
         start = self.sender.keyframe
-        if start is None or self._keyframe_t is None or self.history.get(start) is None:
+        if start is None or self.keyframe_t is None or self.history.get(start) is None:
             return None
-        fits = self.sender.head - start <= MAX_REPLAY_PACKETS and self.last_t - self._keyframe_t <= MAX_REPLAY_TICKS
+        fits = self.sender.head - start <= MAX_REPLAY_PACKETS and self.last_t - self.keyframe_t <= MAX_REPLAY_TICKS
         return start if fits else None
 
     def enter(self, viewer: RtpViewer) -> None:
@@ -124,8 +180,8 @@ class RtpPackager:
         self.stop_if_idle()
 
     def stop_if_idle(self) -> None:
-        """Stop reading when nobody watches."""
-        if not self.viewers and not self._ended:
+        """Stop reading when nobody watches and nobody is about to."""
+        if not self.viewers and not self.arrivals and not self._ended:
             self._stop()
 
     def refresh(self, target: RtpTarget, *, at_once: bool) -> bool:
@@ -153,6 +209,12 @@ class RtpPackager:
         else:
             self._push_sound(unit)
 
+    def ride_along(self) -> None:
+        """For the packager of the sound: a picture is leaving, and what waits leaves with it."""
+        self._picture_at = now = self._now()
+        if self._unsent_audio and now - self._audio_sent_at >= AUDIO_SPACING:
+            self._send_sound(now)
+
     def on_event(self, event: Event) -> None:
         """Reader: events go by the interaction socket."""
 
@@ -160,13 +222,15 @@ class RtpPackager:
         """Reader: the viewers are told."""
         if self._ended:
             return
-        viewers = tuple(self.viewers)
+        viewers, arrivals = tuple(self.viewers), tuple(self.arrivals)
         self._stop()
+        for arrival in arrivals:
+            arrival.abandon(reason)
         for viewer in viewers:
-            viewer.end(reason)
+            viewer.lose(self, reason)
 
     def _push_picture(self, unit: AccessUnit) -> None:
-        if unit.pts != unit.dts and not self.reordered:
+        if self._is_out_of_order(unit) and not self.reordered:
             self.reordered = True
             _log.info("pictures are reordered (B-frames): WebRTC viewers end", extra={"room": self.stream.key})
             if self.viewers:
@@ -176,22 +240,58 @@ class RtpPackager:
         if len(payloads) > MAX_PACKETS_PER_UNIT:
             self.oversized += 1
             return
-        if unit.keyframe:
-            self._note_keyframe(unit)
         first = self.sender.head
+        if unit.keyframe:
+            for departure in tuple(self.departures):
+                departure.before_keyframe(unit.pts, first)
+            self._note_keyframe(unit)
+        self._starts.append((unit.pts, first))
         self._append(payloads, video_rtp_time(self.origin, unit.pts), unit.pts)
         if unit.keyframe:
             self.sender.note_keyframe(first)
         self.sender.wake()
+        self._on_picture()
+        for departure in tuple(self.departures):
+            departure.after_picture(unit.pts)
+        for arrival in tuple(self.arrivals):
+            arrival.notice(unit.pts, keyframe=unit.keyframe)
+
+    def _is_out_of_order(self, unit: AccessUnit) -> bool:
+        if self.track.rendition == SOURCE:
+            return unit.pts != unit.dts
+        return bool(self._starts) and unit.pts <= self._starts[-1][0]
 
     def _push_sound(self, unit: AccessUnit) -> None:
+        if not self._has_caught_up(unit):
+            return
         first = self.sender.head
         self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
         self.sender.note_keyframe(first)
+        now = self._now()
+        if not self._unsent_audio:
+            self._unsent_since = now
         self._unsent_audio += 1
-        if self._unsent_audio >= AUDIO_PER_WRITE:
-            self._unsent_audio = 0
-            self.sender.wake()
+        if now - self._picture_at > PICTURES_FLOW:
+            is_due = self._unsent_audio >= AUDIO_PER_WRITE
+        else:
+            is_due = now - self._unsent_since >= AUDIO_WAIT
+        if is_due:
+            self._send_sound(now)
+
+    def _send_sound(self, now: float) -> None:
+        self._unsent_audio = 0
+        self._audio_sent_at = now
+        self.sender.wake()
+
+    def _has_caught_up(self, unit: AccessUnit) -> bool:
+        """False for what a worker makes of the past when it starts.
+
+        A second of sound at once would stay in a browser's jitter buffer for a minute, and its pictures wait for it.
+        """
+        if not self._is_fresh:
+            behind = self.stream.live_edge - unit.pts
+            self._is_fresh = behind <= FRESH_TICKS or self._now() - self._began > CATCHING_UP
+        return self._is_fresh
 
     def _append(self, payloads: list[bytes], rtp_time: int, t: int) -> None:
         last = len(payloads) - 1
@@ -201,9 +301,9 @@ class RtpPackager:
         self.last_t = t
 
     def _note_keyframe(self, unit: AccessUnit) -> None:
-        if self._keyframe_t is not None:
-            self._group_ticks = unit.pts - self._keyframe_t
-        self._keyframe_t = unit.pts
+        if self.keyframe_t is not None:
+            self._group_ticks = unit.pts - self.keyframe_t
+        self.keyframe_t = unit.pts
         self._keyframe_at = self._now()
         if self._asked_at is not None:
             self._is_deaf = self._keyframe_at - self._asked_at > KEYFRAME_ANSWER

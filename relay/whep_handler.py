@@ -15,17 +15,30 @@ from aiohttp import web
 from media.hub import Hub, NotLive
 from media.reasons import CODEC_CHANGED, ENDED, FULL, NOT_FOUND, SHUTDOWN, Reason
 from media.rtp import RTP_CODECS, rtp_origin, video_rtp_time
+from media.rung import Rendition
 from media.stream import Stream
 from media.track import SOURCE, Codec, Track
+from relay.adaptation import Cause
 from relay.endpoint import EndpointFull, WebRtcEndpoint
 from relay.problem import problem
+from relay.renditions import (
+    AUTO,
+    UnknownRendition,
+    find_rendition,
+    has_ladder,
+    list_renditions,
+    rung_forecast,
+    rung_track,
+    source_rendition,
+)
 from relay.rtp_packager import RtpPackager
 from relay.rtp_sender import FanOuts
-from relay.whep_offer import Chosen, SourceIds, Unusable, choose
+from relay.rtx_probe import RtxProbe
+from relay.whep_offer import Chosen, SourceIds, Unusable, can_carry, choose, choose_picture
+from relay.whep_seat import WhepSeat
 from relay.whep_session import SessionCounters, WhepSession
 from wire import sdp, whip
 from wire.errors import WireError
-from wire.whip import PatchVerdict
 
 __all__ = ["WhepLimits", "WhepRelay", "timeline_header"]
 
@@ -38,7 +51,6 @@ SECRET_BYTES = 18
 TICK_INTERVAL = 0.1
 TICKS = 10
 """Each session is looked at once a second, a tenth of them at a time, so that reports never leave in one burst."""
-_OPTIONS = {"Accept-Post": whip.SDP_TYPE, "Accept-Patch": whip.FRAGMENT_TYPE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,7 @@ class WhepRelay:
         self.joins = 0
         self.closed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.switches: Counter[tuple[str, str]] = Counter()
         self._past = SessionCounters()
         self._hub = hub
         self._endpoint = endpoint
@@ -167,24 +180,23 @@ class WhepRelay:
         entry = self._find(request)
         if entry is None:
             return _no_session()
-        if not whip.is_content_type(request.headers.get("Content-Type"), whip.FRAGMENT_TYPE):
-            return problem(415, f"This address takes {whip.FRAGMENT_TYPE}.", headers=_OPTIONS)
         try:
-            fragment = whip.parse_fragment(await request.read())
-        except WireError as exc:
-            return problem(400, f"The fragment cannot be read: {exc}.")
-        etag = whip.make_etag(str(entry.session.number), entry.session.generation)
-        if_match = request.headers.get("If-Match")
-        verdict = whip.judge_patch(fragment, remote_ufrag=entry.remote_ufrag, if_match=if_match, etag=etag)
-        if verdict is PatchVerdict.TRICKLE:
-            return web.Response(status=204)
-        if verdict is PatchVerdict.RESTART and fragment.ice is not None:
-            return self._restart(request, entry, fragment.ice.ufrag)
-        return problem(verdict.value, f"If-Match must name the session's present tag, {etag}.")
+            ufrag = whip.read_patch(
+                await request.read(),
+                content_type=request.headers.get("Content-Type"),
+                if_match=request.headers.get("If-Match"),
+                etag=_etag(entry.session),
+                remote_ufrag=entry.remote_ufrag,
+            )
+        except whip.Refusal as exc:
+            return _refusal(exc)
+        return web.Response(status=204) if ufrag is None else self._restart(request, entry, ufrag)
 
     def _refuse_early(self, request: web.Request, room: str) -> web.Response | None:
-        if not whip.is_content_type(request.headers.get("Content-Type"), whip.SDP_TYPE):
-            return problem(415, f"This address takes an offer as {whip.SDP_TYPE}.", headers=_OPTIONS)
+        try:
+            whip.check_offer_type(request.headers.get("Content-Type"))
+        except whip.Refusal as exc:
+            return _refusal(exc)
         if self._is_closing:
             return _unavailable("The server is going away.", SHUTDOWN)
         if len(self._sessions) + self._asking >= self.limits.max_viewers:
@@ -195,9 +207,9 @@ class WhepRelay:
 
     async def _serve(self, request: web.Request, room: str) -> web.Response:
         try:
-            offer = sdp.parse(await request.read())
-        except WireError as exc:
-            return self._refuse(problem(400, f"The offer cannot be read: {exc}."))
+            offer = whip.parse_offer(await request.read())
+        except whip.Refusal as exc:
+            return self._refuse(_refusal(exc))
         try:
             stream = await self._hub.subscribe(room, self.limits.join_wait)
         except NotLive as exc:
@@ -205,12 +217,12 @@ class WhepRelay:
                 return self._refuse(_unavailable("The server is going away.", SHUTDOWN))
             detail = f"{room} is not live: {exc}."
             return self._refuse(problem(409, detail, headers={"Retry-After": str(RETRY_AFTER)}))
-        rendition = request.query.get("rendition", SOURCE)
-        if rendition not in stream.renditions and rendition != SOURCE:
-            known = ", ".join(sorted(stream.renditions))
-            return self._refuse(problem(404, f"{room} has no rendition {rendition}, but {known}.", reason=NOT_FOUND))
+        asked = request.query.get("rendition", AUTO)
+        wanted = None if asked == AUTO else asked
         try:
-            return self._accept(request, stream, offer, rendition)
+            return self._accept(request, stream, offer, wanted)
+        except UnknownRendition as exc:
+            return self._refuse(problem(404, f"{exc}.", reason=NOT_FOUND))
         except Unusable as exc:
             return self._refuse(problem(422, str(exc), reason=CODEC_CHANGED))
         except WireError as exc:
@@ -219,11 +231,13 @@ class WhepRelay:
             return self._refuse(_unavailable(f"{exc}.", FULL))
 
     def _accept(
-        self, request: web.Request, stream: Stream, offer: sdp.SessionDescription, rendition: str
+        self, request: web.Request, stream: Stream, offer: sdp.SessionDescription, wanted: str | None
     ) -> web.Response:
-        """Raises Unusable, WireError and EndpointFull, and leaves nothing behind then."""
+        """Raises UnknownRendition, Unusable, WireError and EndpointFull, and leaves nothing behind then."""
+        picture, codec = self._choose_picture(stream, offer, wanted)
+        video = None if picture is None else rung_track(stream, picture)
         audio = stream.audio_track(Codec.OPUS)
-        chosen = choose(offer, stream.renditions.get(rendition), audio, self._ids, room=stream.key)
+        chosen = choose(offer, video, audio, self._ids, room=stream.key, codec=codec)
         accepted = {entry.mid: entry.acceptance for entry in chosen}
         remote = sdp.remote_transport(offer, accepted)
         local = self._endpoint.local_transport(_contacted(request))
@@ -240,6 +254,7 @@ class WhepRelay:
                 now=self._now(),
                 on_closed=self._forget,
             )
+            self._give_seat(session, lanes, wanted)
             session.bind(self._endpoint.open(session, local=local, remote=remote, client=session.client))
         except EndpointFull:
             _let_go(lanes)
@@ -250,22 +265,70 @@ class WhepRelay:
         self.joins += 1
         return self._created(request, session, answer)
 
+    def _choose_picture(
+        self, stream: Stream, offer: sdp.SessionDescription, wanted: str | None
+    ) -> tuple[Rendition | None, sdp.RtpCodec | None]:
+        """What to begin with. Without a ladder that is the source, and `choose` says whether it can be had."""
+        source = source_rendition(stream)
+        if wanted == SOURCE and source is None:
+            return None, None  # sound alone
+        if wanted is None and not has_ladder(stream):
+            return source, None
+        renditions = list_renditions(stream) if wanted is None else (find_rendition(stream, wanted),)
+        picture, codec = choose_picture(offer, renditions)
+        if picture is None:
+            if wanted is None or wanted == SOURCE:
+                return source, None  # for the reason
+            raise Unusable(f"{wanted} is {renditions[0].codec_string}, which this player does not offer.")
+        assert codec is not None
+        if wanted is not None and not picture.is_made and source is not None and can_carry(codec, source):
+            return source, codec  # it bridges the wait
+        return picture, codec
+
+    def _give_seat(self, session: WhepSession, lanes: list[tuple[Chosen, RtpPackager]], wanted: str | None) -> None:
+        """Where the picture could be another one later."""
+        chosen, packager = lanes[0]
+        if not packager.is_video or not has_ladder(session.stream):
+            return
+        loop = asyncio.get_running_loop()
+        session.seat = WhepSeat(
+            session.stream,
+            session,
+            codec=chosen.codec,
+            packager=packager,
+            wanted=wanted,
+            seats=self,
+            estimate=session.estimate,
+            scheduler=loop,
+            now=self._now,
+        )
+        if chosen.retransmission is not None and chosen.send_time_id:
+            session.prober = RtxProbe(session.repeat, scheduler=loop, now=self._now)
+
+    # What a seat needs: see `relay.whep_seat.WhepSeats`
+
+    def packager_of(self, stream: Stream, rendition: str) -> RtpPackager:
+        """Of a picture. One that nobody makes any more is expected back as it was."""
+        try:
+            track = rung_track(stream, find_rendition(stream, rendition))
+        except UnknownRendition:
+            track = rung_forecast(rendition, Codec.H264)
+        return self._packager(stream, track)
+
+    def note_switch(self, old: str, new: str, cause: Cause, *, is_up: bool) -> None:
+        self.switches["up" if is_up else "down", cause] += 1
+
     def _created(self, request: web.Request, session: WhepSession, answer: sdp.SessionDescription) -> web.Response:
         room = request.match_info["room"]
         location = request.url.origin().with_path(f"/whep/{room}/{session.secret}")
-        headers = {
-            "Location": str(location),
-            "ETag": whip.make_etag(str(session.number), session.generation),
-            "Accept-Patch": whip.FRAGMENT_TYPE,
-            "Streamer-Timeline": timeline_header(session.stream),
-            "Cache-Control": "no-store",
-        }
+        headers = whip.session_headers(str(location), _etag(session))
+        headers["Streamer-Timeline"] = timeline_header(session.stream)
         return web.Response(status=201, body=sdp.write(answer).encode(), content_type=whip.SDP_TYPE, headers=headers)
 
     def _lanes(self, stream: Stream, chosen: list[Chosen]) -> list[tuple[Chosen, RtpPackager]]:
         lanes = [(entry, self._packager(stream, entry.track)) for entry in chosen]
         for _, packager in lanes:
-            if packager.reordered:
+            if packager.is_video and packager.reordered:
                 _let_go(lanes)
                 raise Unusable(
                     f"The encoder of {stream.key} sends B-frames, which WebRTC cannot show. "
@@ -293,9 +356,16 @@ class WhepRelay:
             now=self._now,
             on_full=self._endpoint.when_writable,
             on_end=forget,
+            on_picture=lambda: self._carry_sound(stream),
         )
         self._packagers[key] = packager
         return packager
+
+    def _carry_sound(self, stream: Stream) -> None:
+        """A picture of this stream is leaving: its sound goes along."""
+        sound = self._packagers.get((stream.key, f"audio {Codec.OPUS}"))
+        if sound is not None and sound.stream is stream:
+            sound.ride_along()
 
     def _restart(self, request: web.Request, entry: _Session, remote_ufrag: str) -> web.Response:
         session = entry.session
@@ -304,7 +374,7 @@ class WhepRelay:
         session.generation += 1
         self._sessions[session.secret] = _Session(session, entry.room, remote_ufrag, entry.sections)
         body = whip.write_fragment(local.ice, entry.sections, local.candidates)
-        headers = {"ETag": whip.make_etag(str(session.number), session.generation)}
+        headers = {"ETag": _etag(session)}
         return web.Response(status=200, body=body.encode(), content_type=whip.FRAGMENT_TYPE, headers=headers)
 
     def _find(self, request: web.Request) -> _Session | None:
@@ -351,6 +421,14 @@ def _contacted(request: web.Request) -> str | None:
     transport = request.transport
     name = transport.get_extra_info("sockname") if transport is not None else None
     return str(name[0]) if isinstance(name, tuple) else None
+
+
+def _etag(session: WhepSession) -> str:
+    return whip.make_etag(str(session.number), session.generation)
+
+
+def _refusal(refusal: whip.Refusal) -> web.Response:
+    return problem(refusal.status, str(refusal), headers=refusal.headers)
 
 
 def _no_session() -> web.Response:

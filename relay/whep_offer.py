@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from media.rung import Rendition
 from media.track import Codec, Track
 from wire import sdp
 from wire.codecs.h264 import H264Config
 from wire.rtp.extensions import ABS_SEND_TIME
 from wire.sdp import Acceptance, MediaSection, OutgoingStream, RtpCodec, SessionDescription
 
-__all__ = ["Chosen", "SourceIds", "Unusable", "choose"]
+__all__ = ["Chosen", "SourceIds", "Unusable", "can_carry", "choose", "choose_picture"]
 
 _log = logging.getLogger(__name__)
 _EXTENSIONS = frozenset({ABS_SEND_TIME})
 """Not mid: SSRCs are announced, and eight bytes on each packet are one in a hundred."""
+_PROFILE_RANKS = {0x42: 0, 0x4D: 1, 0x64: 2}
+"""Baseline, Main and High: a decoder of one takes those before it."""
 MAX_ONE_BYTE_ID = 14
 """RFC 8285, 4.2: ids that fit the short form; others are not worth the bytes."""
 
@@ -46,14 +50,70 @@ class Chosen:
     acceptance: Acceptance
 
 
+def choose_picture(
+    offer: SessionDescription, renditions: Iterable[Rendition]
+) -> tuple[Rendition | None, RtpCodec | None]:
+    """The first rendition that the viewer says it can decode, and under which payload type. None twice for none."""
+    section = _first(offer, "video")
+    for rendition in renditions if section is not None else ():
+        assert section is not None
+        codec = None if rendition.reorders else _codec_for(section, rendition)
+        if codec is not None:
+            return rendition, codec
+    return None, None
+
+
+def can_carry(codec: RtpCodec, rendition: Rendition) -> bool:
+    """Whether pictures of this rendition may be sent under what was agreed on. Levels are not compared."""
+    if rendition.reorders:
+        return False
+    if codec.name.upper() == "H265":
+        return rendition.codec is Codec.H265
+    if codec.name.upper() != "H264" or rendition.codec is not Codec.H264:
+        return False
+    agreed, profile = sdp.h264_profile(codec)[0], _profile(rendition)
+    if agreed == profile:
+        return True
+    return agreed in _PROFILE_RANKS and _PROFILE_RANKS.get(profile, len(_PROFILE_RANKS)) < _PROFILE_RANKS[agreed]
+
+
+def _profile(rendition: Rendition) -> int:
+    """profile_idc, of `avc1.PPCCLL` (RFC 6381, 3.3)."""
+    return int(rendition.codec_string.partition(".")[2][:2] or "42", 16)
+
+
+def _constraints(rendition: Rendition) -> int:
+    return int(rendition.codec_string.partition(".")[2][2:4] or "0", 16)
+
+
+def _codec_for(section: MediaSection, rendition: Rendition) -> RtpCodec | None:
+    if rendition.codec is Codec.H265:
+        return sdp.find_h265(section)
+    if rendition.codec is not Codec.H264:
+        return None
+    exact = sdp.find_h264(section, _profile(rendition), constraints=_constraints(rendition))
+    if exact is not None:
+        return exact
+    profiles = sorted(sdp.offered_profiles(section), key=lambda profile: _PROFILE_RANKS.get(profile, 99))
+    offered = (sdp.find_h264(section, profile) for profile in profiles)
+    return next((codec for codec in offered if codec is not None and can_carry(codec, rendition)), None)
+
+
 def choose(
-    offer: SessionDescription, video: Track | None, audio: Track | None, ids: SourceIds, *, room: str
+    offer: SessionDescription,
+    video: Track | None,
+    audio: Track | None,
+    ids: SourceIds,
+    *,
+    room: str,
+    codec: RtpCodec | None = None,
 ) -> list[Chosen]:
-    """At most one section for the picture and one for the sound. Raises Unusable."""
+    """At most one section for the picture and one for the sound. `codec` is what the picture goes under, where that
+    is known already. Raises Unusable."""
     chosen = []
     picture = _first(offer, "video")
     if video is not None and picture is not None:
-        chosen.append(_chosen(picture, video, _video_codec(picture, video, room), ids, room))
+        chosen.append(_chosen(picture, video, codec or _video_codec(picture, video, room), ids, room))
     sound = _first(offer, "audio")
     if audio is not None and audio.codec is Codec.OPUS and sound is not None:
         opus = sdp.find_opus(sound)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from media.reasons import ENDED, IDLE, VANISHED, Reason
+from media.reasons import ENDED, IDLE, RECONNECT, VANISHED, Reason
 from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
 from relay.endpoint import WebRtcPort
@@ -14,7 +14,9 @@ from relay.path_estimate import PathEstimate
 from relay.rtp_batch import HeaderKey, SharedPacket, rtp_header
 from relay.rtp_packager import RtpPackager
 from relay.rtp_target import RtpTarget
+from relay.rtx_probe import RtxProbe
 from relay.whep_offer import Chosen
+from relay.whep_seat import WhepSeat
 from wire.rtp import rtcp, rtx
 from wire.webrtc import AddressChanged, CloseCause, Connected, PeerClosed, PeerEvent, RtcpReceived
 
@@ -22,8 +24,11 @@ __all__ = ["SessionCounters", "WhepSession"]
 
 _log = logging.getLogger(__name__)
 
-REPORT_INTERVAL = 2.0
-"""Seconds between sender reports: enough for lip sync and the round trip, and two packets a viewer."""
+FIRST_REPORTS = 3
+"""Sender reports of each stream that follow each other quickly: browsers bring lips and sound together after two."""
+FIRST_REPORT_INTERVAL = 1.0
+REPORT_INTERVAL = 5.0
+"""Seconds between later ones (RFC 3550, 6.2): both kinds count the same media time, so nothing is left to correct."""
 REPLAY_INTERVAL = 2.0
 """Seconds between two replays of the group of pictures to one viewer."""
 FIRST_REPLAY_INTERVAL = 0.5
@@ -64,12 +69,18 @@ class _Lane:
     chosen: Chosen
     packager: RtpPackager
     target: RtpTarget | None = None
+    reports: int = 0
+
+    @property
+    def is_sending(self) -> bool:
+        return self.target is not None and self.target.packets > 0
 
 
 class WhepSession:
     """Owns one port. `on_closed(session, reason)` is called once, at the end.
 
-    Calls to make: `bind` right after the port is open, `tick` about once a second, `end` to close it.
+    Calls to make: `bind` right after the port is open, `tick` about once a second, `end` to close it. `seat` says which
+    rendition it is sent where there are several, and `prober` finds out whether its path carries a better one.
     """
 
     def __init__(
@@ -93,6 +104,8 @@ class WhepSession:
         self.counters = SessionCounters()
         self.estimate = PathEstimate()
         self.port: WebRtcPort
+        self.seat: WhepSeat | None = None
+        self.prober: RtxProbe | None = None
         self._lanes = [_Lane(chosen, packager) for chosen, packager in lanes]
         self._on_closed = on_closed
         self._is_closed = False
@@ -120,6 +133,56 @@ class WhepSession:
     def renditions(self) -> tuple[str, ...]:
         """What it is sent, picture first."""
         return tuple(lane.packager.track.rendition for lane in self._lanes)
+
+    @property
+    def target(self) -> RtpTarget | None:
+        """Of its picture; None before the handshake is over, or where there is no picture."""
+        lane = self._picture
+        return None if lane is None else lane.target
+
+    @property
+    def octets(self) -> int:
+        """Payload bytes that it was sent so far, repeats left out."""
+        return sum(lane.target.octets for lane in self._lanes if lane.target is not None)
+
+    @property
+    def losses(self) -> tuple[int, int]:
+        """Packets of its picture that it asked for again, and packets that it was sent, so far."""
+        asked = self.counters.repaired + self.counters.unrepaired
+        return asked, 0 if self.target is None else self.target.packets
+
+    def sit(self, packager: RtpPackager) -> None:
+        """Its picture comes from here from now on."""
+        lane = self._picture
+        if lane is not None and lane.packager is not packager:
+            before, lane.packager = lane.packager, packager
+            packager.enter(self)
+            before.leave(self, None)
+
+    def probe(self, bits_per_second: int) -> None:
+        """Fill the path up to this rate; 0 ends it. Nothing happens where the viewer takes no repeats."""
+        lane = self._picture
+        if self.prober is None or lane is None or lane.target is None or lane.chosen.retransmission is None:
+            return
+        sent = self.stream.bitrate(lane.packager.track.rendition) or 0
+        fill = max(0, bits_per_second - sent) if bits_per_second else 0
+        self.prober.fill(fill, lane.target, lane.packager.history)
+
+    def repeat(self, own: int, packet: SharedPacket, now: float) -> None:
+        """Send one packet of the picture again, though nobody asked."""
+        lane = self._picture
+        if lane is not None and lane.target is not None and self.is_watching:
+            self._send_again(lane, lane.target, own, packet, now)
+
+    def lose(self, packager: RtpPackager, reason: Reason) -> None:
+        """A packager has ended. Only the end of a rung is not the end."""
+        if self._is_closed or (self.seat is not None and self.seat.lose(packager, reason)):
+            return
+        self.end(reason)
+
+    def give_up(self) -> None:
+        """Nothing can be shown to it any more."""
+        self.end(RECONNECT)
 
     def bind(self, port: WebRtcPort) -> None:
         self.port = port
@@ -155,9 +218,12 @@ class WhepSession:
                 self._close(_REASONS.get(event.cause, ENDED), event.detail)
 
     def tick(self, now: float) -> None:
-        """Send reports when they are due."""
-        if self.is_watching and now - self._reported_at >= REPORT_INTERVAL:
+        """Hear what was reported, and send reports when they are due."""
+        self._hear()
+        if self.is_watching and now - self._reported_at >= self._report_interval():
             self._report(now)
+        if self.seat is not None and self.is_watching:
+            self.seat.look(now)
 
     def end(self, reason: Reason) -> None:
         """Close it from our side, with a goodbye that names the reason."""
@@ -172,6 +238,7 @@ class WhepSession:
         sender = self.port.peer.sender
         assert sender is not None, "a connected peer has keys"
         self.connected_at = now
+        self.port.read_reports()
         for lane in self._lanes:
             chosen = lane.chosen
             key = HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id)
@@ -190,6 +257,10 @@ class WhepSession:
                 lane.target.route = self.port.route
                 lane.packager.sender.reroute(lane.target)
 
+    def _report_interval(self) -> float:
+        is_young = any(lane.reports < FIRST_REPORTS for lane in self._lanes if lane.is_sending)
+        return FIRST_REPORT_INTERVAL if is_young else REPORT_INTERVAL
+
     def _report(self, now: float) -> None:
         """Sender reports. Both kinds map RTP time to one clock: media time, counted from the start of the broadcast."""
         self._reported_at = now
@@ -198,6 +269,7 @@ class WhepSession:
             target, packager = lane.target, lane.packager
             if target is None or not target.packets:
                 continue
+            lane.reports += 1
             ntp = self._ntp(packager.last_t)
             self.estimate.note_sent(ntp, now)
             packets.append(
@@ -210,21 +282,32 @@ class WhepSession:
             self.port.peer.send_rtcp(packets)
             self.port.flush()
         else:
-            self._reported_at = now - REPORT_INTERVAL  # nothing was sent yet: try again at the next tick
+            self._reported_at = float("-inf")  # nothing was sent yet: try again at the next tick
 
     def _ntp(self, t: int) -> int:
         return int((_NTP_UNIX + self.stream.started_at + t / TICKS_PER_SECOND) * (1 << 32))
 
+    def _hear(self) -> None:
+        """The plain reports that did not come by `on_events`."""
+        reports = self.port.reports()
+        if reports is None:
+            return
+        for at, block in reports.blocks:
+            self._on_report(block, at)
+        if reports.remb is not None:
+            self.estimate.note_remb(reports.remb, reports.at)
+
     def _on_rtcp(self, packets: Sequence[rtcp.RtcpPacket], now: float) -> None:
+        self._hear()
         was_heard = self._was_heard
         is_broken = False
         for packet in packets:
-            if isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
+            if isinstance(packet, (rtcp.ReceiverReport, rtcp.SenderReport)):
                 for block in packet.reports:
                     self._on_report(block, now)
             elif isinstance(packet, rtcp.Nack):
                 self._repair(packet, now)
-            elif isinstance(packet, rtcp.Pli | rtcp.Fir):
+            elif isinstance(packet, (rtcp.Pli, rtcp.Fir)):
                 is_broken = True
             elif isinstance(packet, rtcp.Remb):
                 self.estimate.note_remb(packet.bitrate, now)
@@ -232,12 +315,15 @@ class WhepSession:
                 self._answer_reference(packet)
         if is_broken:
             self._refresh(was_heard, now)
+        if self.seat is not None and self.is_watching:
+            self.seat.look(now)
 
     def _on_report(self, block: rtcp.ReportBlock, now: float) -> None:
         lane = self._lane(block.ssrc)
         if lane is not None:
             self._was_heard = self._was_heard or lane.packager.is_video
-            self.estimate.note_report(block, lane.chosen.codec.clock_rate, now)
+            is_first = lane is self._lanes[0]  # the picture's, where there is one: it has nearly all of the packets
+            self.estimate.note_report(block, lane.chosen.codec.clock_rate, now, counts=is_first)
 
     def _answer_reference(self, packet: rtcp.ReferenceTime) -> None:
         # RFC 3611, 4.5: the delay is nothing, because the answer leaves at once
@@ -249,7 +335,7 @@ class WhepSession:
     def _refresh(self, was_heard: bool, now: float) -> None:
         """A PLI or FIR. Until a report has named our picture, nothing has arrived: the last DTLS flight was lost."""
         self.counters.keyframe_requests += 1
-        lane = next((lane for lane in self._lanes if lane.packager.is_video), None)
+        lane = self._picture
         interval = REPLAY_INTERVAL if was_heard else FIRST_REPLAY_INTERVAL
         started = self._replayed_at if self.connected_at is None else max(self._replayed_at, self.connected_at)
         if lane is None or lane.target is None or now - (self._replayed_at if was_heard else started) < interval:
@@ -297,12 +383,22 @@ class WhepSession:
         payload = rtx.wrap_payload(own & 0xFFFF, packet.payload)
         return self.port.send(target.sender.protect(header + payload, self._rtx_index))
 
+    @property
+    def _picture(self) -> _Lane | None:
+        lane = self._lanes[0]
+        return lane if lane.packager.is_video else None
+
     def _lane(self, ssrc: int) -> _Lane | None:
-        return next((lane for lane in self._lanes if lane.chosen.ssrc == ssrc), None)
+        for lane in self._lanes:
+            if lane.chosen.ssrc == ssrc:
+                return lane
+        return None
 
     def _close(self, reason: Reason, detail: str = "") -> None:
         self._is_closed = True
         self.counters = self.totals()
+        if self.seat is not None:
+            self.seat.close()
         for lane in self._lanes:
             target, lane.target = lane.target, None
             lane.packager.leave(self, target)

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from interaction.settings import RedisSettings, RoomSettings, ShopSettings
 from streamer.address import Address, AddressList
 from streamer.ladder import DEFAULT_LADDER, Ladder
+from streamer.origins import OriginList
 
 __all__ = [
     "AccessSettings",
@@ -83,6 +84,11 @@ class HttpSettings:
     )
     max_connections_per_address: int = setting(
         5_000, "Connections at once from one address. A whole office may share one.", low=1, high=1_000_000, live=True
+    )
+    origins: OriginList = setting(
+        OriginList(("*",)),
+        "The sites whose pages may embed rooms: play, join, and load the SDK. Origins such as `https://shop.example`, "
+        "or `*` for all. The node's own pages always may.",
     )
     shutdown_timeout_s: float = setting(
         5.0, "How long requests may take to finish when the node stops.", unit="s", low=0, high=600
@@ -241,9 +247,11 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """A host that publishes a test picture with a clock, a bar code, and a flash with a beep each second."""
+    """A host with a test picture (clock, bar code, a flash with a beep each second) and a scripted show around it."""
 
-    enabled: bool = setting(False, "Start a demo host together with the node.")
+    enabled: bool = setting(
+        False, "Start a demo host together with the node. Viewers without a token may then buy, as with shop.anonymous."
+    )
     room: str = setting("demo", "The room that it publishes to.")
 
 

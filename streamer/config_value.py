@@ -10,6 +10,7 @@ from typing import Any
 
 from streamer.address import Address, AddressList
 from streamer.config_schema import Setting
+from streamer.origins import OriginList, parse_origin
 
 __all__ = ["format_value", "parse_value", "type_name"]
 
@@ -131,6 +132,14 @@ def _read_addresses(raw: Any) -> AddressList:
     return AddressList(tuple(filter(None, map(_text, parts))))
 
 
+def _read_origins(raw: Any) -> OriginList:
+    """The same for origins, or `*`."""
+    parts = _text(raw).split(",") if isinstance(raw, str) else raw
+    if not isinstance(parts, list | tuple):
+        raise ValueError('needs a list of origins, for example ["https://shop.example"], or ["*"]')
+    return OriginList(tuple(map(parse_origin, filter(None, map(_text, parts)))))
+
+
 def _text(raw: Any) -> str:
     if not isinstance(raw, str):
         raise ValueError("needs a text in quotes")
@@ -147,6 +156,7 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     Address: _read_address,
     tuple[str, ...]: _read_patterns,
     AddressList: _read_addresses,
+    OriginList: _read_origins,
 }
 
 _NAMES: dict[Any, str] = {
@@ -159,4 +169,5 @@ _NAMES: dict[Any, str] = {
     Address: "HOST:PORT",
     tuple[str, ...]: "list of names",
     AddressList: "list of addresses",
+    OriginList: "list of origins",
 }

@@ -16,9 +16,10 @@ from streamer.address import Address
 from streamer.config import HttpSettings
 from streamer.http_errors import answer_errors, read_bodies
 from streamer.http_guard import ConnectionGuard
-from streamer.http_headers import answer_preflight, set_headers
+from streamer.http_headers import ResponseHeaders
 from streamer.http_static import BuiltPages
 from streamer.observe import CONTENT_TYPE, Metrics
+from streamer.origins import Origins
 from streamer.pages import STYLE_PATH, StreamSummary, index_page
 
 __all__ = ["HttpSite", "ListenError", "Sources", "build_app"]
@@ -52,14 +53,15 @@ def build_app(
 ) -> web.Application:
     """The whole application. `routes` come from the floors below: `web.get("/live/{room}.flv", handler)`.
 
-    A handler of them may raise `streamer.http_errors.Problem` or any aiohttp HTTPException; media paths get CORS
-    headers on each prepared response, and a request body is in memory before the handler runs.
+    A handler of them may raise `streamer.http_errors.Problem` or any aiohttp HTTPException; what other sites may
+    use gets CORS headers on each prepared response, and a request body is in memory before the handler runs.
     """
+    headers = ResponseHeaders(Origins(settings.origins))
     app = web.Application(
-        middlewares=[answer_errors, answer_preflight, read_bodies(settings.body_timeout_s)],
+        middlewares=[answer_errors, headers.guard, read_bodies(settings.body_timeout_s)],
         client_max_size=settings.max_body_bytes,
     )
-    app.on_response_prepare.append(set_headers)
+    app.on_response_prepare.append(headers.set)
     pages = pages or BuiltPages()
     own = OwnRoutes(sources)
     app.add_routes(routes)
@@ -74,6 +76,8 @@ def build_app(
             web.get("/studio/{room}", pages.studio),
             web.get("/console", pages.console),
             web.get("/web/assets/{name:.+}", pages.asset),
+            web.get("/web/sdk.js", pages.sdk),
+            web.get("/web/sdk/{name}", pages.sdk_file),
         ]
     )
     return app

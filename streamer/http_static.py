@@ -17,7 +17,13 @@ HASHED = "public, max-age=31536000, immutable"
 """For assets: their names change with their content (RFC 8246)."""
 FRESH = "no-cache"
 """For pages: kept, but asked about each time."""
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".svg": "image/svg+xml",
+    ".ts": "text/plain; charset=utf-8",
+}
 
 
 class BuiltPages:
@@ -29,6 +35,14 @@ class BuiltPages:
     async def asset(self, request: web.Request) -> web.FileResponse:
         """`/web/assets/...`."""
         return self._file(f"assets/{request.match_info['name']}", HASHED)
+
+    async def sdk(self, request: web.Request) -> web.FileResponse:
+        """`/web/sdk.js`: an address that stays, for pages that import it. It names its hashed parts."""
+        return self._file("sdk.js", FRESH)
+
+    async def sdk_file(self, request: web.Request) -> web.FileResponse:
+        """`/web/sdk/...`: its types, and the example."""
+        return self._file(f"sdk/{request.match_info['name']}", FRESH)
 
     async def watch(self, request: web.Request) -> web.FileResponse:
         """`/watch/ROOM`."""

@@ -24,7 +24,7 @@ LAG_INTERVAL_S = 0.25
 """Four wake-ups a second cost nothing and catch any stall that a viewer could see."""
 LAG_WINDOW_S = 15.0
 """The usual scrape interval: each stall is seen by at least one scrape."""
-LAG_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+LAG_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Seconds: from nothing to what no viewer's buffer hides."""
 
 

@@ -8,7 +8,6 @@ seconds.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct, pack
 from typing import NamedTuple
@@ -95,8 +94,7 @@ _IPV4 = 1
 _IPV6 = 2
 
 
-@dataclass(frozen=True, slots=True)
-class StunMessage:
+class StunMessage(NamedTuple):
     """One STUN message. `integrity_at` is the offset of MESSAGE-INTEGRITY, None when there is none.
 
     `controlling` and `controlled` are the tie-breakers of the ICE role attributes. `unknown` lists the attribute types
@@ -228,7 +226,7 @@ def _build(kind: int, transaction_id: bytes, values: dict[int, bytes], integrity
         None if mapped is None else _read_xor_address(mapped, transaction_id),
         None if error is None else _error_code(error),
         integrity_at,
-        tuple(attribute for attribute in values if attribute < _FIRST_OPTIONAL and attribute not in _UNDERSTOOD),
+        tuple([attribute for attribute in values if attribute < _FIRST_OPTIONAL and attribute not in _UNDERSTOOD]),
     )
 
 
@@ -286,7 +284,7 @@ def _xor_address(address: Address, transaction_id: bytes) -> bytes:
     if ":" in address.host:
         family, packed = _IPV6, IPv6Address(address.host.partition("%")[0]).packed
     else:
-        family, packed = _IPV4, IPv4Address(address.host).packed
+        family, packed = _IPV4, bytes(map(int, address.host.split(".")))
     return _FAMILY_PORT.pack(family, address.port ^ (_COOKIE >> 16)) + _xor(packed, _COOKIE_BYTES + transaction_id)
 
 

@@ -6,27 +6,37 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from wire.errors import Malformed
+from wire import sdp
+from wire.errors import Malformed, WireError
 from wire.ice import IceCredentials
+from wire.sdp import SessionDescription
 from wire.sdp.lines import Attributes, split_lines
 
 __all__ = [
+    "ACCEPTED",
     "EXPOSED_HEADERS",
     "FRAGMENT_TYPE",
     "SDP_TYPE",
     "IceFragment",
     "IceServer",
     "PatchVerdict",
+    "Refusal",
+    "check_offer_type",
     "ice_server_links",
     "is_content_type",
     "judge_patch",
     "make_etag",
     "parse_fragment",
+    "parse_offer",
+    "read_patch",
+    "session_headers",
     "write_fragment",
 ]
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
+ACCEPTED = {"Accept-Post": SDP_TYPE, "Accept-Patch": FRAGMENT_TYPE}
+"""What a body may be, said with OPTIONS and with a refusal of another (RFC 9725, 4.2)."""
 EXPOSED_HEADERS = ("Location", "Link", "ETag", "Accept-Patch", "Retry-After", "Streamer-Timeline")
 """What a page on another origin may read: Access-Control-Expose-Headers."""
 
@@ -49,6 +59,15 @@ class IceFragment:
     end_of_candidates: bool
 
 
+class Refusal(WireError):
+    """A request that breaks the rules of WHIP or WHEP: the HTTP status, and headers that go with it."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers or {}
+
+
 class PatchVerdict(Enum):
     """What to do with a PATCH; the number is the HTTP status of a refusal."""
 
@@ -61,6 +80,45 @@ class PatchVerdict(Enum):
 def is_content_type(header: str | None, wanted: str) -> bool:
     """Whether a Content-Type is the wanted one, parameters and case aside (RFC 9110, 8.3.1)."""
     return header is not None and header.partition(";")[0].strip().lower() == wanted
+
+
+def check_offer_type(content_type: str | None) -> None:
+    """Raises Refusal (415) for a body that is no offer."""
+    if not is_content_type(content_type, SDP_TYPE):
+        raise Refusal(415, f"This address takes an offer as {SDP_TYPE}.", ACCEPTED)
+
+
+def parse_offer(body: bytes) -> SessionDescription:
+    """Raises Refusal (400)."""
+    try:
+        return sdp.parse(body)
+    except WireError as exc:
+        raise Refusal(400, f"The offer cannot be read: {exc}.") from exc
+
+
+def read_patch(
+    body: bytes, *, content_type: str | None, if_match: str | None, etag: str, remote_ufrag: str
+) -> str | None:
+    """The peer's new ufrag when it asks for an ICE restart; None for candidates, which a lite agent does not need.
+    Raises Refusal: 415, 400, 412 or 428 (RFC 9725, 4.3).
+    """
+    if not is_content_type(content_type, FRAGMENT_TYPE):
+        raise Refusal(415, f"This address takes {FRAGMENT_TYPE}.", ACCEPTED)
+    try:
+        fragment = parse_fragment(body)
+    except WireError as exc:
+        raise Refusal(400, f"The fragment cannot be read: {exc}.") from exc
+    verdict = judge_patch(fragment, remote_ufrag=remote_ufrag, if_match=if_match, etag=etag)
+    if verdict is PatchVerdict.TRICKLE:
+        return None
+    if verdict is PatchVerdict.RESTART and fragment.ice is not None:
+        return fragment.ice.ufrag
+    raise Refusal(verdict.value, f"If-Match must name the session's present tag, {etag}.")
+
+
+def session_headers(location: str, etag: str) -> dict[str, str]:
+    """Of a 201 (RFC 9725, 4.2): where the session is, and what may be done there."""
+    return {"Location": location, "ETag": etag, "Accept-Patch": FRAGMENT_TYPE, "Cache-Control": "no-store"}
 
 
 def make_etag(session: str, generation: int) -> str:

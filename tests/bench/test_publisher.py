@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from dataclasses import replace
+from itertools import islice, pairwise
 
 import pytest
 
@@ -14,6 +15,7 @@ from bench.clip import Clip, ClipOptions, make_clip
 from bench.flv_probe import FlvProbe
 from bench.publisher import LoadPublisher, PublishError
 from bench.stamp import find_ns
+from bench.whip_media import WhipMedia
 from tests.support.flv_relay import Relay
 from wire.errors import WireError
 from wire.flv import AUDIO, VIDEO
@@ -119,3 +121,10 @@ def test_a_server_that_hangs_up_is_reported(clip: Clip) -> None:
 def test_an_unusable_url_is_refused(clip: Clip) -> None:
     with pytest.raises(WireError):
         LoadPublisher("http://127.0.0.1/live/x", clip)
+
+
+def test_without_audio_the_clip_and_what_is_sent_by_whip_are_pictures_alone() -> None:
+    silent = make_clip(replace(SMALL, audio=False))
+    assert not silent.has_audio
+    assert {tag.kind for tag in silent.tags} == {VIDEO}
+    assert all(shot.is_video for shot in islice(WhipMedia(silent).shots(), len(silent.tags) + 1))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bench.cli import main
-from bench.clip import Clip, make_clip
+from bench.clip import CLIP_NUMBER, Clip, make_clip
 from tests.support.link import Conditions
 from tests.support.udp_relay import UdpRelay
 from tests.support.whep_server import SMALL, ClipServer, running_clip_server
@@ -41,12 +41,12 @@ def server(clip: Clip) -> Iterator[ClipServer]:
 
 @pytest.fixture
 def run(server: ClipServer, tmp_path: Path) -> Run:
-    """Run the command against the server and read its figures."""
+    """Run the command against the server and read its figures. `status` is what it has to end with."""
 
-    def run(*arguments: str, viewers: int = 4, seconds: float = 1.0) -> dict[str, Any]:
+    def run(*arguments: str, viewers: int = 4, seconds: float = 1.0, status: int = 0) -> dict[str, Any]:
         stored = tmp_path / "figures.json"
         fixed = ["-n", str(viewers), "-d", str(seconds), "--settle", "0.2", "--json", str(stored)]
-        assert main(["whep", server.url, *fixed, *arguments]) == 0
+        assert main(["whep", server.url, *fixed, *arguments]) == status
         result: dict[str, Any] = json.loads(stored.read_text())
         return result
 
@@ -56,8 +56,9 @@ def run(server: ClipServer, tmp_path: Path) -> Run:
 def test_every_figure_is_measured(server: ClipServer, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     result = run("--processes", "2", "--decrypt-every", "2", "--pid", str(os.getpid()), viewers=6, seconds=2.5)
     assert (result["viewers_watching"], result["viewers_lost"], result["checked"]) == (6, {}, 3)
-    for name in ("answer_ms", "connected_ms", "first_packet_ms", "first_keyframe_ms", "largest_gap_ms"):
+    for name in ("answer_ms", "connected_ms", "first_packet_ms", "first_keyframe_ms"):
         assert result[name]["count"] == 6
+    assert result["largest_gap_ms"]["count"] == 3
     joined = [result[name]["p50"] for name in ("answer_ms", "connected_ms", "first_packet_ms", "first_keyframe_ms")]
     assert joined == sorted(joined)
     assert result["bits_per_second_per_viewer"] == pytest.approx(450_000, rel=0.4)
@@ -80,6 +81,46 @@ def test_every_figure_is_measured(server: ClipServer, run: Run, capsys: pytest.C
     assert all(name in printed for name in ("server CPU", "server memory", "floor CPU", "GSO", "added latency", "loss"))
 
 
+@pytest.mark.parametrize("late_ms", [0, 90])
+def test_sound_is_decoded_and_lip_sync_measured_by_both_clocks(
+    server: ClipServer, run: Run, capsys: pytest.CaptureFixture[str], late_ms: int
+) -> None:
+    server.sound_late_ms = late_ms
+    result = run("--decrypt-every", "2", "--no-floor", viewers=4, seconds=5.0, status=1 if late_ms else 0)
+    sound = result["sound"]
+    assert sound["expected"] == pytest.approx(4 * 250, rel=0.15)
+    assert (sound["missing"], sound["gaps"], sound["steps_back"], sound["undecodable"]) == (0, 0, 0, 0)
+    assert sound["decoded"] > 200
+    assert -35 < sound["level_db"]["p50"] < -15
+    for skew in (sound["skew_ms"], sound["skew_by_timeline_ms"]):
+        assert skew["count"] >= 4
+        assert skew["max"] == pytest.approx(late_ms, abs=2)
+    assert all(flash["number"] == CLIP_NUMBER for flash in sound["flashes"])
+    printed = capsys.readouterr().out
+    assert ("FAILED: sound and picture are 90 ms apart by sender reports" in printed) is bool(late_ms)
+
+
+def test_a_foreign_server_without_a_timeline_is_judged_by_its_sender_reports(server: ClipServer, run: Run) -> None:
+    server.timeline = False
+    sound = run("--no-floor", viewers=1, seconds=4.5)["sound"]
+    assert sound["skew_ms"]["count"] >= 2
+    assert sound["skew_by_timeline_ms"]["count"] == 0
+
+
+def test_promised_sound_that_never_comes_fails_the_run(server: ClipServer, run: Run) -> None:
+    server.sound = False
+    assert run("--no-floor", viewers=2, status=1)["failures"] == ["2 viewers were promised sound and got none"]
+
+
+@pytest.mark.parametrize(
+    ("packet", "failure"), [(b"\xfc\xff\xfe", "the sound is silence"), (b"\xff\xff\0\0", "cannot be decoded")]
+)
+def test_sound_that_is_none_fails_the_run(server: ClipServer, run: Run, packet: bytes, failure: str) -> None:
+    server.opus = packet
+    (sentence,) = run("--no-floor", viewers=1, seconds=2.5, status=1)["failures"]
+    assert failure in sentence
+
+
 def test_viewers_say_what_keeps_a_session_alive(server: ClipServer, run: Run) -> None:
     said: dict[str, list[Any]] = {}
     server.leaving = lambda name, viewer: said.__setitem__(name, viewer.said)
@@ -87,10 +128,11 @@ def test_viewers_say_what_keeps_a_session_alive(server: ClipServer, run: Run) ->
     for packets in said.values():
         reports = [packet for packet in packets if isinstance(packet, ReceiverReport)]
         assert len(reports) >= 3
-        (block,) = reports[-1].reports
-        assert (block.packets_lost, block.fraction_lost) == (0, 0)
-        assert block.last_sr
-        assert block.jitter < 9000
+        assert len(reports[-1].reports) == 2  # picture and sound
+        for block in reports[-1].reports:
+            assert (block.packets_lost, block.fraction_lost) == (0, 0)
+            assert block.last_sr
+            assert block.jitter < 9000
         assert any(isinstance(packet, Remb) and packet.bitrate >= 10_000_000 for packet in packets)
         assert isinstance(packets[-1], PeerClosed)
     assert len(said) == 2
@@ -181,12 +223,12 @@ def test_a_process_that_ends_during_the_run_leaves_the_viewers_figures(
         port = int(process.stdout.readline().split()[1])
 
         def kill_when_measuring(seconds: float) -> None:
-            if seconds == WINDOW:
+            if 0 < WINDOW / 2 - seconds < 0.1:  # the first half of the window
                 process.kill()
                 process.wait()
             sleep(seconds)
 
-        monkeypatch.setattr("bench.whep_bench.time.sleep", kill_when_measuring)
+        monkeypatch.setattr("bench.load_run.time.sleep", kill_when_measuring)
         fixed = ["-n", "2", "-d", str(WINDOW), "--settle", "0.2", "--pid", str(process.pid), "--json", str(stored)]
         assert main(["whep", f"http://127.0.0.1:{port}/whep/clip", *fixed]) == 0
     result = json.loads(stored.read_text())

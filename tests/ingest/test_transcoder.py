@@ -354,7 +354,7 @@ async def test_a_worker_dies_with_its_node_even_when_it_hangs(stopped: bool) -> 
         assert node.stdout is not None
         pid = int(await node.stdout.readline())
         if stopped:
-            await asyncio.sleep(0.2)  # it has to get as far as asking for this
+            await asyncio.sleep(1)  # it has to get as far as asking for this
             os.kill(pid, signal.SIGSTOP)
     finally:
         node.kill()

@@ -75,7 +75,14 @@ def test_viewers_stay_through_an_hour_of_blips_and_memory_is_flat(tmp_path: Path
         sampler = threading.Thread(target=sample)
         sampler.start()
         options = FlvBenchOptions(
-            node.flv("soak"), VIEWERS, SOAK_SECONDS, pid=node.pid, stalled=5.0, settle=WARM_UP / 2, floor=False
+            url=node.flv("soak"),
+            viewers=VIEWERS,
+            seconds=SOAK_SECONDS,
+            ramp=200.0,
+            pid=node.pid,
+            stalled=5.0,
+            settle=WARM_UP / 2,
+            floor=False,
         )
         result = run_flv_bench(options)
         done.set()

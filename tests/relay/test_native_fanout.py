@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from relay import fanout
-from relay.native_fanout import load_native
+from relay.native import load_native
 
 HEADER = bytes(12)
 
@@ -58,20 +59,59 @@ def test_sessions_check_their_sizes(native: Any) -> None:
         native.Session(bytes(16), bytes(11))
     session = native.Session(bytes(16), bytes(12))
     with pytest.raises(ValueError, match="200"):
-        session.route(bytes(200), 0, 0, b"")
+        session.route(None, -1, bytes(200), 0, 0, b"")
     with pytest.raises(ValueError, match="65"):
-        session.route(b"", 0, 0, bytes(65))
+        session.route(None, -1, b"", 0, 0, bytes(65))
 
 
-def test_jobs_are_checked(native: Any) -> None:
-    session, packets = native.Session(bytes(16), bytes(12)), native.Packets((HEADER,), (b"x",), (1,))
-    with pytest.raises(ValueError, match="jobs"):
-        native.send(-1, [(session, packets, 0, 1)] * (native.MAX_JOBS + 1), False)
+def _target(module: Any, **attributes: Any) -> Any:
+    """What the extension reads of a target, with a route that its session knows, to a socket that there is not."""
+    session = module.Session(bytes(16), bytes(12))
+    session.route("here", -1, b"", 0, 0, b"")
+    known = {"native": session, "route": "here", "header": "plain", "next": 0, "base": -1}
+    return SimpleNamespace(**{**known, "packets": 0, "octets": 0, "errors": 0, **attributes})
+
+
+def test_targets_are_checked(native: Any) -> None:
+    packets = {"plain": native.Packets((HEADER,), (b"x",), (1,))}
+    target = _target(native)
+    with pytest.raises(ValueError, match="targets"):
+        native.send(packets, 0, 1, [target] * (native.MAX_JOBS + 1), False)
+    with pytest.raises(TypeError, match="not added"):
+        native.send(packets, 0, 1, [_target(native, native=None)], False)
     with pytest.raises(TypeError):
-        native.send(-1, [(packets, session, 0, 1)], False)
-    assert native.send(-1, [(session, packets, 1, 1)], False) == (0, [(1, 0)]), "nothing is left to send"
-    assert native.send(-1, [(session, packets, 9, 1)], True) == (0, [(9, 0)])
-    assert native.send(-1, [(session, packets, 0, 1)], True) == (0, [(1, 1)]), "a bad socket is this viewer's loss"
+        native.send(packets, 0, 1, [_target(native, next="0")], False)
+    with pytest.raises(KeyError, match="another"):
+        native.send(packets, 0, 1, [target, _target(native, header="another")], False)
+    with pytest.raises(KeyError, match="plain"):
+        native.send({"plain": b"no packets"}, 0, 1, [target], False)
+    with pytest.raises(AttributeError):
+        native.send(packets, 0, 1, [object()], False)
+    assert (target.next, target.errors) == (0, 0), "nothing was sent to the others"
+    assert native.send(packets, 0, 1, [], False) == (0, 0)
+
+
+def test_targets_are_told_what_has_left(native: Any) -> None:
+    packets = {"plain": native.Packets((HEADER, HEADER), (b"x", b"y"), (1, 2))}
+    for done in (_target(native, next=7), _target(native, next=1 << 40)):
+        before = vars(done).copy()
+        assert native.send(packets, 5, 7, [done], True) == (0, 1), "nothing is left to send"
+        assert vars(done) == before
+    lost = _target(native, next=6, packets=10, octets=20)
+    assert native.send(packets, 5, 7, [lost], True) == (0, 1), "a bad socket is this viewer's loss"
+    assert (lost.next, lost.packets, lost.octets, lost.errors) == (7, 11, 21, 1)
+    gone = _target(native, route=None)
+    assert native.send(packets, 5, 7, [gone], True) == (0, 1)
+    assert (gone.next, gone.packets, gone.errors) == (7, 0, 1)
+
+
+def test_a_new_route_is_asked_for_before_anything_is_sent(native: Any) -> None:
+    packets = {"plain": native.Packets((HEADER,), (b"x",), (1,))}
+    first, moved = _target(native), _target(native, route="elsewhere")
+    assert native.send(packets, 0, 1, [first, moved], True) == (native.NEW_ROUTE, 1)
+    assert (first.next, moved.next) == (0, 0)
+    moved.native.route("elsewhere", -1, b"", 0, 0, b"")
+    assert native.send(packets, 0, 1, [first, moved], True) == (0, 2)
 
 
 def test_the_node_does_without_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from streamer.http import HttpSite, ListenError, Sources, build_app
 from streamer.http_errors import Problem
 from streamer.http_static import BuiltPages
 from streamer.observe import Metrics, Sample
+from streamer.origins import OriginList
 from streamer.pages import StreamSummary
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -68,6 +69,7 @@ async def exchange(base: str, *parts: bytes) -> bytes:
 def built(tmp_path: Path) -> BuiltPages:
     (tmp_path / "assets").mkdir()
     (tmp_path / "watch.html").write_text("<!doctype html><title>watch</title>")
+    (tmp_path / "sdk.js").write_text("export {};")
     (tmp_path / "assets" / "watch-abc.js").write_text("export {};")
     return BuiltPages(tmp_path)
 
@@ -125,6 +127,9 @@ def test_pages_ask_each_time_and_hashed_assets_never_again(built: BuiltPages) ->
                 tag = response.headers["ETag"]
             async with asking(f"{base}/watch/demo", headers={"If-None-Match": tag}) as response:
                 assert response.status == 304
+            async with asking(f"{base}/web/sdk.js") as response:
+                assert response.headers["Cache-Control"] == "no-cache"
+                assert response.headers["Access-Control-Allow-Origin"] == "*"
             async with asking(f"{base}/web/assets/watch-abc.js") as response:
                 assert response.headers["Content-Type"].startswith("text/javascript")
                 assert "immutable" in response.headers["Cache-Control"]
@@ -223,6 +228,26 @@ def test_a_bug_after_the_response_has_begun_closes_the_connection() -> None:
         async with serving(web.get("/live/half", half)) as (_, base), asking(f"{base}/live/half") as response:
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
+
+    run(scenario())
+
+
+def test_named_sites_alone_read_answers_and_open_websockets() -> None:
+    settings = HttpSettings(origins=OriginList(("https://shop.example",)), shutdown_timeout_s=0.1)
+
+    async def room(request: web.Request) -> web.Response:
+        return web.Response(text="joined")
+
+    async def scenario() -> None:
+        async with serving(web.get("/rooms/{room}/ws", room), settings=settings) as (_, base):
+            for origin, allowed, status in (("https://shop.example", "https://shop.example", 200), ("null", None, 403)):
+                headers = {"Origin": origin, "Upgrade": "websocket"}
+                async with asking(f"{base}/rooms/a/ws", headers=headers) as response:
+                    assert (response.status, response.headers.get("Access-Control-Allow-Origin")) == (status, allowed)
+                    assert response.headers["Vary"] == "Origin"
+            async with asking(f"{base}/rooms/a/poll", "OPTIONS", headers={"Origin": "null"}) as response:
+                assert response.status == 204
+                assert "Access-Control-Allow-Origin" not in response.headers
 
     run(scenario())
 

@@ -8,7 +8,7 @@ from wire.flv import FlvHeader, FlvParser
 from wire.flv_script import parse_script
 from wire.flv_tag import AUDIO, SCRIPT, VIDEO, FlvTag
 
-__all__ = ["FlvFile", "read_flv"]
+__all__ = ["FlvFile", "read_flv", "whole_tags"]
 
 
 class FlvFile:
@@ -59,3 +59,8 @@ class FlvFile:
 
 def read_flv(data: bytes | bytearray) -> FlvFile:
     return FlvFile(bytes(data))
+
+
+def whole_tags(data: bytes) -> bytes:
+    """Without the tag that was cut when the viewer left, which a decoder would complain of."""
+    return data[: 13 + sum(11 + len(tag.body) + 4 for tag in read_flv(data).tags)]

@@ -8,12 +8,12 @@ import sys
 import time
 
 from ingest.transcode_messages import Message, SourceUnit
-from ingest.transcode_worker import AudioLane, main
+from ingest.transcode_worker import Lanes, main
 
 CRASH, HANG = b"crash me", b"hang me"
 
 
-class FragileLane(AudioLane):
+class FragileLanes(Lanes):
     def handle(self, message: Message) -> None:
         if isinstance(message, SourceUnit) and message.parts == (CRASH,):
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -23,4 +23,4 @@ class FragileLane(AudioLane):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], FragileLane))
+    sys.exit(main(sys.argv[1:], FragileLanes))

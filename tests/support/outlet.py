@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from relay.outlet import TcpPath
+
 __all__ = ["FakeOutlet"]
 
 
@@ -16,7 +18,12 @@ class FakeOutlet:
         self.calls = 0
         self.closed = False
         self.is_gone = False
+        self.path: TcpPath | None = None
+        self.rates: list[int] = []
         self.callback: Callable[[], None] | None = None
+
+    def set_rate(self, bits_per_second: int) -> None:
+        self.rates.append(bits_per_second)
 
     def send(self, data: bytes) -> int:
         self.calls += 1

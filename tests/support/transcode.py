@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from ingest.overload import Overload
 from ingest.transcode_limits import TranscodeLimits
 from ingest.transcoding import Transcoding
 from ingest.worker_process import WORKER_COMMAND
@@ -17,6 +18,7 @@ from media.event import Event
 from media.hub import Hub
 from media.publisher import Publisher
 from media.reasons import Reason
+from media.rung import Rung
 from media.stream import Kinds, Stream
 from media.unit import AccessUnit
 from tests.support.units import picture
@@ -25,6 +27,8 @@ BURST = 40
 """Units published at once: less than may wait for a worker."""
 TAIL = 30_000
 FRAGILE_COMMAND = (sys.executable, "-m", "tests.support.fragile_worker")
+PATIENT_COMMAND = (sys.executable, "-m", "tests.support.patient_worker")
+PLAIN_COMMAND = (sys.executable, "-m", "tests.support.plain_worker")
 
 
 class Listener:
@@ -39,6 +43,10 @@ class Listener:
     @property
     def sound(self) -> list[AccessUnit]:
         return [unit for unit in self.units if not unit.is_video]
+
+    @property
+    def pictures(self) -> list[AccessUnit]:
+        return [unit for unit in self.units if unit.is_video]
 
     @property
     def made(self) -> list[tuple[int, bytes]]:
@@ -69,6 +77,16 @@ class Listener:
                 await self._news.wait()
 
 
+class Unhurried(Overload):
+    """Whatever else runs on the machine of the tests, all rungs are made."""
+
+    def judge(self, *args: object, **kwargs: object) -> None:
+        return None
+
+    def has_room(self, room: str, name: str) -> bool:
+        return True
+
+
 class Studio:
     """One room: `publisher` writes, `transcoding` makes what is wanted."""
 
@@ -76,6 +94,7 @@ class Studio:
         self.hub = hub
         self.transcoding = transcoding
         self.publisher = self.claim()
+        self.watching: list[Listener] = []
 
     @property
     def stream(self) -> Stream:
@@ -115,10 +134,18 @@ class Studio:
 
 @asynccontextmanager
 async def studio(
-    *, linger: float = 0.05, command: Sequence[str] = WORKER_COMMAND, max_workers: int = 10
+    *,
+    linger: float = 0.05,
+    command: Sequence[str] = WORKER_COMMAND,
+    max_workers: int = 10,
+    max_rungs: int = 10,
+    rungs: tuple[Rung, ...] = (),
+    is_judged: bool = False,
 ) -> AsyncIterator[Studio]:
-    """When it is left, every worker has to be gone."""
-    transcoding = Transcoding(TranscodeLimits(linger, max_workers), command)
+    """When it is left, every worker has to be gone. `is_judged`: rungs are shed where the machine is too busy."""
+    transcoding = Transcoding(TranscodeLimits(linger, max_workers, max_rungs), command, rungs_of=lambda room: rungs)
+    if not is_judged:
+        transcoding.overload = Unhurried()
     hub = Hub(SystemClock(), new_epoch=lambda: f"e{time.monotonic_ns()}")
     hub.on_open = transcoding.watch
     try:

@@ -14,6 +14,7 @@ from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
 from relay.endpoint import UdpRoute
 from relay.fanout import PacketFanOut
+from relay.report_inbox import Reports
 from relay.rtp_packager import RtpPackager
 from relay.rtp_sender import FanOuts
 from relay.whep_offer import SourceIds, choose
@@ -58,6 +59,12 @@ class PairPort:
         self._pair.down.send(datagram, self._pair.now)
         return True
 
+    def read_reports(self) -> None:
+        pass
+
+    def reports(self) -> Reports | None:
+        return None
+
     def flush(self) -> None:
         self._pair.flush()
 
@@ -74,6 +81,7 @@ class Shown:
     at: float
     rtp_time: int
     keyframe: bool
+    nals: tuple[bytes, ...] = ()
 
 
 @dataclass
@@ -126,7 +134,7 @@ class BrowserLike:
         keyframe = any(nal[0] & 0x1F == 5 for nal in unit.nals)
         self.broken = not keyframe and (self.broken or unit.after_loss)
         if not self.broken:
-            self.shown.append(Shown(now, unit.rtp_time & 0xFFFFFFFF, keyframe))
+            self.shown.append(Shown(now, unit.rtp_time & 0xFFFFFFFF, keyframe, unit.nals))
 
 
 class WhepLink:

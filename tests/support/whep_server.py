@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from bench.clip import Clip, ClipOptions, make_clip
+from bench.opus_clip import PACKET_MS, make_opus
 from bench.stamp import STAMP_SIZE, stamp
 from tests.support.offers import view
 from tests.support.webrtc_pair import contexts
@@ -44,7 +45,7 @@ EPOCH = "clip"
 
 @dataclass
 class Viewer:
-    """One peer, its numbering and what it said."""
+    """One peer, its numbering and what it said. `sound` is its payload type and SSRC."""
 
     peer: WebRtcPeer
     payload_type: int
@@ -52,7 +53,9 @@ class Viewer:
     ssrc: int
     rtx_ssrc: int
     extension: int
+    sound: tuple[int, int] | None
     index: int = 1
+    sound_index: int = 1
     rtx_index: int = 1
     octets: int = 0
     history: PacketHistory[RtpPacket] = field(default_factory=PacketHistory)
@@ -62,7 +65,8 @@ class Viewer:
 @dataclass
 class ClipServer:
     """`url` is where to post. What a test sets before a viewer comes: `refuse` with a status, `edit` the answer's
-    text, `advertise` another UDP port (a relay's), `absolute` Locations, `redirect` once, `timeline` header.
+    text, `advertise` another UDP port (a relay's), `absolute` Locations, `redirect` once, `timeline` header, whether
+    the `sound` that is promised is sent and, if so, how many milliseconds late, and another `opus` packet for all.
 
     What it saw: `offers`, `tokens`, `deleted` (session names), `viewers`; `leaving` is called with each that is
     deleted, `reported` with the number of viewers that have sent a report.
@@ -75,6 +79,9 @@ class ClipServer:
     absolute: bool = True
     redirect: bool = False
     timeline: bool = True
+    sound: bool = True
+    sound_late_ms: int = 0
+    opus: bytes | None = None
     leaving: Callable[[str, Viewer], None] = lambda _name, _viewer: None
     reported: Callable[[int], None] = lambda _count: None
     http_port: int = 0
@@ -107,6 +114,8 @@ class ClipServer:
         self._gop: list[tuple[int, list[bytes]]] = []
         self._origin = int.from_bytes(hashlib.sha256(EPOCH.encode()).digest()[:4], "big")
         self._t = 0
+        self._sounds = make_opus(self.clip.length_ms)
+        self._sound_number = 0
         self._playing = asyncio.create_task(self._play())
         self._timing = asyncio.create_task(self._keep_time())
 
@@ -172,6 +181,7 @@ class ClipServer:
         local = LocalTransport(ice=ice, fingerprint=contexts()[0].fingerprint, candidates=candidates)
         answer = sdp.answer(description, accepted, local, session_id="1")
         video = next(section for section in answer.sections if section.kind == "video")
+        audio = next((section for section in answer.sections if section.kind == "audio" and section.codecs), None)
         peer = WebRtcPeer(
             contexts()[0],
             local=ice,
@@ -187,6 +197,7 @@ class ClipServer:
             video.sources[0][0],
             video.sources[1][0],
             next(e.number for e in video.extensions if e.uri == extensions.ABS_SEND_TIME),
+            None if audio is None else (audio.codecs[0].payload_type, audio.sources[0][0]),
         )
         return ice.ufrag, sdp.write(answer)
 
@@ -243,7 +254,21 @@ class ClipServer:
             self._gop.append((rtp_time, payloads))
             for viewer in list(self.viewers.values()):
                 self._send(viewer, rtp_time, payloads)
+            self._send_sound(at_ms)
             number += 1
+
+    def _send_sound(self, until_ms: int) -> None:
+        """What is due with the picture of this time."""
+        while self.sound and self._sound_number * PACKET_MS <= until_ms:
+            number = self._sound_number
+            self._sound_number += 1
+            rtp_time = self._origin + 48 * (number * PACKET_MS + self.sound_late_ms) & 0xFFFFFFFF
+            for viewer in list(self.viewers.values()):
+                if viewer.sound is not None and viewer.peer.connected:
+                    payload_type, ssrc = viewer.sound
+                    index, viewer.sound_index = viewer.sound_index, viewer.sound_index + 1
+                    data = self.opus or self._sounds[number % len(self._sounds)]
+                    self._send_packet(viewer, RtpPacket(payload_type, index & 0xFFFF, rtp_time, ssrc, data), index)
 
     def _send(self, viewer: Viewer, rtp_time: int, payloads: list[bytes]) -> None:
         if not viewer.peer.connected:
@@ -275,11 +300,17 @@ class ClipServer:
             now = self.loop.time()
             for viewer in list(self.viewers.values()):
                 if int(now * 50) % 50 == 0 and viewer.octets:
-                    ntp = int((time.time() + 2_208_988_800) * (1 << 32))
-                    report = SenderReport(viewer.ssrc, ntp, self._origin + self._t & 0xFFFFFFFF, viewer.index, 0)
-                    viewer.peer.send_rtcp([report])
+                    viewer.peer.send_rtcp(self._reports(viewer))
                 viewer.peer.handle_timeout(now)
                 self._flush(viewer)
+
+    def _reports(self, viewer: Viewer) -> list[SenderReport]:
+        ntp = int((self._t / 90_000 + 3_900_000_000) * (1 << 32))
+        reports = [SenderReport(viewer.ssrc, ntp, self._origin + self._t & 0xFFFFFFFF, viewer.index, 0)]
+        if viewer.sound is not None and self.sound:
+            sound_time = self._origin + self._t * 48 // 90 & 0xFFFFFFFF
+            reports.append(SenderReport(viewer.sound[1], ntp, sound_time, viewer.sound_index, 0))
+        return reports
 
     def _flush(self, viewer: Viewer) -> None:
         for datagram, address in viewer.peer.datagrams_to_send():

@@ -95,3 +95,40 @@ def test_links_name_one_server_each() -> None:
         '<turn:turn.example.net?transport=udp>; rel="ice-server"; username="me"; credential="a\\"b\\\\c"; '
         'credential-type="password"',
     ]
+
+
+def patched(body: str, **changes: str | None) -> str | None:
+    asked = {"content_type": whip.FRAGMENT_TYPE, "if_match": "*", "etag": ETAG, "remote_ufrag": "EsAw"} | changes
+    return whip.read_patch(body.encode(), **asked)  # type: ignore[arg-type]
+
+
+def test_a_patch_brings_candidates_or_a_new_ufrag() -> None:
+    assert patched(TRICKLE) is None
+    assert patched(TRICKLE, remote_ufrag="old0") == "EsAw"
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "status"),
+    [
+        (TRICKLE, {"content_type": whip.SDP_TYPE}, 415),
+        (TRICKLE, {"content_type": None}, 415),
+        ("a=ice-ufrag:x\r\n", {}, 400),
+        (TRICKLE, {"if_match": None}, 428),
+        (TRICKLE, {"if_match": '"other"'}, 412),
+    ],
+)
+def test_a_patch_against_the_rules_is_refused_with_its_status(
+    body: str, changes: dict[str, str | None], status: int
+) -> None:
+    with pytest.raises(whip.Refusal) as refusal:
+        patched(body, **changes)
+    assert refusal.value.status == status
+    assert (refusal.value.headers == whip.ACCEPTED) is (status == 415)
+
+
+def test_an_offer_has_its_type_and_can_be_read() -> None:
+    whip.check_offer_type("application/sdp")
+    for refused, status in ((lambda: whip.check_offer_type("text/plain"), 415), (lambda: whip.parse_offer(b"x"), 400)):
+        with pytest.raises(whip.Refusal) as refusal:
+            refused()
+        assert refusal.value.status == status

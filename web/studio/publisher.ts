@@ -1,6 +1,6 @@
 // One room published by WHIP (RFC 9725): connects, comes back by itself, and says how it is doing.
 
-import { retryDelayMs } from "../watch/backoff";
+import { retryDelayMs } from "../sdk/backoff";
 import { preferH264 } from "./codecs";
 import { explainEnd, explainStatus, type Refusal } from "./words";
 

@@ -1,6 +1,6 @@
 // What a host reads when something is wrong.
 
-import { mayRetry } from "../watch/backoff";
+import { mayRetry } from "../sdk/backoff";
 
 const CAMERA: Readonly<Record<string, string>> = {
   NotAllowedError: "The camera or microphone is not allowed. Allow them in the browser's address bar, then try again.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from struct import Struct, pack
+from struct import Struct, pack, unpack_from
 
 from wire.errors import LimitExceeded, Malformed, Truncated
 from wire.rtp.rtcp_block import build, read_u32
@@ -143,9 +143,9 @@ def _parse_remb(body: bytes) -> Remb:
     count = word >> 24
     if len(body) < 16 + 4 * count:
         raise Truncated(f"REMB names {count} SSRCs in {len(body)} bytes")
-    ssrcs = tuple(read_u32(body, 16 + 4 * number, "REMB SSRC") for number in range(count))
+    ssrcs = unpack_from(f"!{count}I", body, 16)
     bitrate = (word & ((1 << _MANTISSA_BITS) - 1)) << (word >> _MANTISSA_BITS & 0x3F)
-    return Remb(read_u32(body, 0, "REMB sender"), bitrate, ssrcs)
+    return Remb(_ssrcs(body)[0], bitrate, ssrcs)
 
 
 def _ssrcs(body: bytes) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from wire.errors import Truncated
 from wire.rtp.feedback import (
@@ -55,8 +56,7 @@ _REPORT = Struct("!IIIIII")
 _REPORT_SIZE = 24
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBlock:
+class ReportBlock(NamedTuple):
     """RFC 3550, 6.4.1: what a receiver saw of one SSRC.
 
     `fraction_lost` is in 1/256; `packets_lost` is signed; `highest_sequence` is extended by its cycles; `jitter` in
@@ -179,13 +179,11 @@ def _parse_sender_report(count: int, body: bytes) -> SenderReport:
 def _reports(body: bytes, at: int, count: int) -> tuple[ReportBlock, ...]:
     if len(body) < at + count * _REPORT_SIZE:
         raise Truncated(f"{count} report blocks in {len(body) - at} bytes")
-    return tuple(_parse_report(body, at + number * _REPORT_SIZE) for number in range(count))
-
-
-def _parse_report(body: bytes, at: int) -> ReportBlock:
-    ssrc, lost, highest, jitter, last_sr, delay = _REPORT.unpack_from(body, at)
-    packets_lost = (lost & 0xFFFFFF) - ((lost & 0x800000) << 1)  # 24 bits, signed
-    return ReportBlock(ssrc, lost >> 24, packets_lost, highest, jitter, last_sr, delay)
+    found = []
+    for ssrc, lost, highest, jitter, last_sr, delay in _REPORT.iter_unpack(body[at : at + count * _REPORT_SIZE]):
+        packets_lost = (lost & 0xFFFFFF) - ((lost & 0x800000) << 1)  # 24 bits, signed
+        found.append(ReportBlock(ssrc, lost >> 24, packets_lost, highest, jitter, last_sr, delay))
+    return tuple(found)
 
 
 def _chunk(ssrc: int, name: str) -> bytes:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
-from typing import NamedTuple
 
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
 
@@ -17,19 +15,15 @@ _PADDING = 0x20
 _U32 = Struct("!I")
 
 
-class RtcpBlock(NamedTuple):
-    """`number` is the five-bit number of the header: a report count, or the message type of feedback."""
-
-    kind: int
-    number: int
-    body: bytes
+RtcpBlock = tuple[int, int, bytes]
+"""Kind, the five-bit number of the header (a report count, or the message type of feedback), and body."""
 
 
-def blocks(compound: bytes) -> Iterator[RtcpBlock]:
+def blocks(compound: bytes) -> list[RtcpBlock]:
     """The packets of a compound in order, padding removed. Raises `WireError`."""
     at = 0
     size = len(compound)
-    seen = 0
+    found: list[RtcpBlock] = []
     while at < size:
         if size - at < 4:
             raise Truncated(f"RTCP header has {size - at} of 4 bytes")
@@ -39,11 +33,12 @@ def blocks(compound: bytes) -> Iterator[RtcpBlock]:
             raise Unsupported(f"RTCP version {first >> 6}")
         if end > size:
             raise Truncated(f"RTCP packet {kind} ends at {end} of {size} bytes")
-        seen += 1
-        if seen > MAX_BLOCKS:
+        if len(found) >= MAX_BLOCKS:
             raise LimitExceeded(f"more than {MAX_BLOCKS} RTCP packets in one datagram")
-        yield RtcpBlock(kind, first & 0x1F, _unpadded(first, compound[at + 4 : end]))
+        body = compound[at + 4 : end]
+        found.append((kind, first & 0x1F, _unpadded(body) if first & _PADDING else body))
         at = end
+    return found
 
 
 def build(kind: int, count: int, body: bytes) -> bytes:
@@ -59,9 +54,7 @@ def read_u32(body: bytes, at: int, what: str) -> int:
     return value
 
 
-def _unpadded(first: int, body: bytes) -> bytes:
-    if not first & _PADDING:
-        return body
+def _unpadded(body: bytes) -> bytes:
     if not body or not 0 < body[-1] <= len(body):
         raise Malformed(f"RTCP padding of {body[-1] if body else 0} bytes in {len(body)}")
     return body[: -body[-1]]

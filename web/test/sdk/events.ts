@@ -1,0 +1,20 @@
+// Events for the tests.
+
+import type { RoomEvent } from "../../sdk/types";
+
+let count = 0;
+
+/** A notice at `t`, number `seq` of the commerce lane. */
+export function notice(seq: number, t: number | null = null, epoch: string | null = "a"): RoomEvent {
+  const id = `c${seq}`;
+  const body = { text: id, level: "info" } as const;
+  return { id, epoch, t, seq, kind: "notice", lane: "commerce", ttl: null, sender: "host", at_ms: 0, body };
+}
+
+/** Somebody's words at `t`. */
+export function words(t: number | null, more: { epoch?: string | null; at_ms?: number; sender?: string } = {}): RoomEvent {
+  const id = `d${count++}`;
+  const { epoch = "a", at_ms = 0, sender = "ann" } = more;
+  const body = { text: id, color: 0xffffff, mode: "scroll", size: 25 } as const;
+  return { id, epoch, t, seq: null, kind: "danmaku", lane: "ambient", ttl: 8_000, sender, at_ms, body };
+}
