@@ -63,6 +63,10 @@ class Sitter(Protocol):
     def sit(self, packager: RtpPackager) -> None:
         """Its picture comes from here from now on."""
 
+    def forget_losses(self) -> None:
+        """Repair nothing of what was sent up to now: it would only fill a path that is too narrow, and a keyframe
+        follows."""
+
     def probe(self, bits_per_second: int) -> None:
         """Fill the path up to this rate; 0 ends it."""
 
@@ -263,6 +267,8 @@ class WhepSeat:
         self._orphan_since = None
         self._sent.clear()
         self._sitter.sit(new)
+        if self._cause in (Cause.ESTIMATE, Cause.LOSS):
+            self._sitter.forget_losses()
         is_up = new.track.rendition in order and old in order
         is_up = is_up and order.index(new.track.rendition) < order.index(old)
         self._seats.note_switch(old, new.track.rendition, self._cause, is_up=is_up)

@@ -116,6 +116,7 @@ class WhepSession:
         self._repairs_left = float(REPAIR_BURST)
         self._repairs_at = now
         self._repeated: dict[int, float] = {}
+        self._repairs_from = 0
 
     def __repr__(self) -> str:
         return f"<WhepSession {self.stream.key} conn={self.number} connected={self.connected_at is not None}>"
@@ -158,6 +159,12 @@ class WhepSession:
             before, lane.packager = lane.packager, packager
             packager.enter(self)
             before.leave(self, None)
+
+    def forget_losses(self) -> None:
+        """Repair nothing of what was sent up to now: a keyframe follows."""
+        target = self.target
+        if target is not None:
+            self._repairs_from = target.next_own
 
     def probe(self, bits_per_second: int) -> None:
         """Fill the path up to this rate; 0 ends it. Nothing happens where the viewer takes no repeats."""
@@ -353,7 +360,8 @@ class WhepSession:
         self._repairs_at = now
         for sequence in nack.lost:
             found = lane.target.locate(sequence)
-            if found is None or self._repairs_left < 1:
+            is_past = found is not None and lane.packager.is_video and found[0] < self._repairs_from
+            if found is None or is_past or self._repairs_left < 1:
                 self.counters.unrepaired += 1
                 continue
             own, packet = found

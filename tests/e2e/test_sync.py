@@ -43,7 +43,7 @@ def check(page: PageResult) -> None:
     events, counts = page.events, page.events.counts
     assert page.complaints == ()
     assert events.twice == 0
-    assert not counts.keys() & {"early", "missing", "unreadable"}, counts
+    assert not counts.keys() & {"early", "missing", "unreadable"}, (counts, page.quality)
     displayed = counts.get("on time", 0) + counts.get("late", 0) - events.jumped
     assert counts.get("on time", 0) >= MOSTLY * displayed, counts
     wrong = [one for one in page.judged if one.said_ms is not None and one.said_ms < -1]
