@@ -29,8 +29,9 @@ TRIAL_CALM = 5.0
 """The same before one that is only tried."""
 TRIAL_PAUSE = 8.0
 """Seconds between two climbs that are only tried: a path that is a little too narrow takes as long to show it."""
-TRIAL_WINDOW = 15.0
-"""Seconds after a climb in which a fall says that the climb was wrong."""
+TRIAL_WINDOW = 60.0
+"""Seconds after a climb in which a fall says that the climb was wrong: a path that is a few per cent too narrow takes
+half of it to fill a queue."""
 FIRST_WAIT, LAST_WAIT = 5.0, 120.0
 """Seconds between a fall and the next try: they double with every try that fails, and begin anew after a good one."""
 PROBE_TIME = 15.0

@@ -16,7 +16,7 @@ from media.hub import Hub, NotLive
 from media.reasons import ENDED, FULL, IDLE, NOT_FOUND, PROTOCOL, RUNG_SHED, SHUTDOWN, VANISHED, Reason
 from media.stream import Stream, StreamState
 from media.track import SOURCE, Codec, Track
-from relay.adaptation import Cause
+from relay.adaptation import Cause, Choice
 from relay.batch import Framing
 from relay.flv_choice import FlvChoice, choose_rendition, menu_for
 from relay.flv_packager import FlvPackager
@@ -102,6 +102,7 @@ class FlvRelay:
         self.switches: Counter[tuple[str, str]] = Counter()
         self._packagers: dict[PackagerKey, FlvPackager] = {}
         self._seats: dict[FlvViewer, FlvSeat] = {}
+        self._stranded: dict[FlvSeat, None] = {}
         self._looking: asyncio.TimerHandle | None = None
         self._turns = itertools.cycle(range(LOOKS))
         self._numbers = itertools.count(1)
@@ -154,6 +155,8 @@ class FlvRelay:
         self.drain()
         for packager in tuple(self._packagers.values()):
             packager.end(SHUTDOWN)
+        for seat in tuple(self._stranded):
+            seat.viewer.finish(SHUTDOWN)
 
     async def drained(self) -> None:
         """After `drain` or `close`, wait until the last viewer has gone: after `close`, a few seconds at most."""
@@ -268,6 +271,7 @@ class FlvRelay:
             viewer.close(reason)
             seat.leave()
             del self._seats[viewer]
+            self._stranded.pop(seat, None)
             if viewer.was_cut or reason is VANISHED:
                 _abort(wish.request)
             self._bytes_sent += viewer.bytes_sent
@@ -355,8 +359,12 @@ class FlvRelay:
         seat = self._seats.get(viewer)
         if seat is None or reason is not RUNG_SHED or viewer.done.done():
             return False
-        menu = menu_for(seat.stream, seat.family)
-        return seat.find_another(choices_of(menu, has_sound=bool(seat.stream.audio)))
+        if not seat.find_another(self._choices(seat)):
+            self._stranded[seat] = None
+        return True
+
+    def _choices(self, seat: FlvSeat) -> tuple[Choice, ...]:
+        return choices_of(menu_for(seat.stream, seat.family), has_sound=bool(seat.stream.audio))
 
     def _look(self) -> None:
         """At the connections of those who could be shown something else."""
@@ -365,16 +373,26 @@ class FlvRelay:
         if not self._seats:
             return
         self._looking = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
+        self._look_after_stranded()
         for packager in tuple(self._packagers.values()):
             track = packager.video
             if track is None or not has_ladder(packager.stream):
                 continue
             has_sound = bool(packager.stream.audio)
-            choices = choices_of(menu_for(packager.stream, track.codec), has_sound=has_sound)
+            menu = menu_for(packager.stream, track.codec)
+            choices = choices_of(menu, has_sound=has_sound, current=packager.rendition)
             for viewer in tuple(packager.viewers):
                 seat = self._seats.get(viewer)
                 if seat is not None and (seat.number % LOOKS == turn or seat.is_watched or viewer.queued_bytes):
                     seat.look(choices)
+
+    def _look_after_stranded(self) -> None:
+        """Those whose rung has ended, and who could not be shown anything else."""
+        for seat in tuple(self._stranded):
+            if seat.stream.state is StreamState.ENDED:
+                seat.viewer.finish(ENDED)
+            elif seat.retry(self._choices(seat)):
+                del self._stranded[seat]
 
 
 def _audio(stream: Stream, asked: str) -> str | None:

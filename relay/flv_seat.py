@@ -133,20 +133,32 @@ class FlvSeat:
         self._cause = cause
         self._start(self._find(rendition), wants_keyframe=cause not in (Cause.FITS, Cause.TRIAL))
 
-    def find_another(self, choices: Sequence[Choice], cause: Cause = Cause.SHED) -> bool:
-        """Its rendition has ended: the nearest one below, else above, else the same again when it comes back."""
-        self._cause = cause
-        self._orphan_since = self._now()
-        lost = self.switch.new if self.switch is not None and self.switch.is_orphan else self.packager
-        name = nearest(self._order, [choice.name for choice in choices], lost.rendition)
+    def find_another(self, choices: Sequence[Choice]) -> bool:
+        """Its rendition has ended: go to the nearest one below, else above. False where there is none now: `retry`."""
+        self._cause = Cause.SHED
+        self._orphan_since = self._now() if self._orphan_since is None else self._orphan_since
+        present = [choice.name for choice in choices]
+        switch = self.switch
+        if switch is not None and not switch.is_orphan and not switch.new.is_ended:
+            switch.orphan()
+            return True
+        lost = switch.new if switch is not None and switch.is_orphan else self.packager
+        name = nearest(self._order, present, lost.rendition)
+        if name not in present:
+            return False
         new = self._find(name)
-        if self.switch is not None and self.switch.is_orphan:
-            self.switch.retarget(new)
-        elif self.switch is not None and not self.switch.new.is_ended:
-            self.switch.orphan()
+        if switch is not None and switch.is_orphan:
+            switch.retarget(new)
         else:
             self._start(new, wants_keyframe=True)
         return True
+
+    def retry(self, choices: Sequence[Choice]) -> bool:
+        """The same once more, some time later, when the lost one may be back too. False to try again."""
+        if self._is_orphan_for_too_long():
+            self.viewer.finish(RECONNECT)
+            return True
+        return self.find_another(choices)
 
     def look(self, choices: Sequence[Choice]) -> None:
         """See how the connection does, and go where the policy wants it. About twice a second."""
@@ -155,7 +167,7 @@ class FlvSeat:
         self._give_up_if_hopeless(now, choices)
         if self.switch is not None:
             self.switch.insist()
-            if self._orphan_since is not None and now - self._orphan_since > ORPHAN_TIME:
+            if self._is_orphan_for_too_long():
                 self.viewer.finish(RECONNECT)
         if self.switch is not None and self.switch.is_orphan:
             return
@@ -170,6 +182,9 @@ class FlvSeat:
             self.move(decision.rung, decision.cause)
         elif self.switch is not None and self._cause in (Cause.FITS, Cause.TRIAL) and look.backlog_ms:
             self.switch.cancel()  # the way up is not clear any more
+
+    def _is_orphan_for_too_long(self) -> bool:
+        return self._orphan_since is not None and self._now() - self._orphan_since > ORPHAN_TIME
 
     def _look(self, now: float, choices: Sequence[Choice]) -> Look | None:
         """None where there is nothing to decide: nothing waits, and there is nothing better."""

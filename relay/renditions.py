@@ -78,9 +78,17 @@ def find_rendition(stream: Stream, name: str) -> Rendition:
     return found
 
 
-def choices_of(renditions: Iterable[Rendition], *, has_sound: bool) -> tuple[Choice, ...]:
-    """As the policy sees them."""
-    return tuple([Choice(rendition.name, bits_of(rendition, has_sound=has_sound)) for rendition in renditions])
+def choices_of(renditions: Iterable[Rendition], *, has_sound: bool, current: str | None = None) -> tuple[Choice, ...]:
+    """As the policy sees them: each needs less than those before it. One that is worse and needs more is no choice: the
+    rung as high as a source of fewer bits, say. Unless it is the `current` one."""
+    choices: list[Choice] = []
+    least: int | None = None
+    for rendition in renditions:
+        bits = bits_of(rendition, has_sound=has_sound)
+        if least is None or bits is None or bits < least or rendition.name == current:
+            choices.append(Choice(rendition.name, bits))
+            least = bits if least is None else min(least, bits or least)
+    return tuple(choices)
 
 
 def has_ladder(stream: Stream) -> bool:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from media.reasons import CODEC_CHANGED, RUNG_SHED, Reason
 from media.rung import Rendition
-from media.stream import Stream
+from media.stream import Stream, StreamState
 from media.track import SOURCE
 from relay.adaptation import Adaptation, Cause, Look
 from relay.crossing import nearest
@@ -95,6 +95,7 @@ class WhepSeat:
         self.switch: RtpSwitch | None = None
         self.switches = 0
         self._is_closed = False
+        self._is_stranded = False
         self._stream = stream
         self._sitter = sitter
         self._codec = codec
@@ -130,17 +131,24 @@ class WhepSeat:
         if now - self._looked_at < LOOK_INTERVAL or self._sitter.target is None:
             return
         self._looked_at = now
+        if self._is_stranded or (self.switch is not None and self.switch.is_orphan):
+            self._look_after_orphan(now)
+            return
         menu = self.menu()
         self._order = tuple([rendition.name for rendition in menu])
-        if self.switch is not None and self.switch.is_orphan:
-            self.switch.insist()
-            if self._orphan_since is not None and now - self._orphan_since > ORPHAN_TIME:
-                self._sitter.give_up()
-            return
         if self.wanted is not None:
             self._return_to_wanted()
         elif len(menu) > 1:
             self._adapt(now, menu)
+
+    def _look_after_orphan(self, now: float) -> None:
+        is_over = self._stream.state is StreamState.ENDED
+        if is_over or (self._orphan_since is not None and now - self._orphan_since > ORPHAN_TIME):
+            self._sitter.give_up()
+        elif self._is_stranded:
+            self._is_stranded = not self._find_another()
+        elif self.switch is not None:
+            self.switch.insist()
 
     def move(self, rendition: str, cause: Cause) -> None:
         """Begin to go to another rendition; what it was about to do before is over."""
@@ -155,25 +163,35 @@ class WhepSeat:
         self._start(new, wants_keyframe=cause not in (Cause.FITS, Cause.TRIAL))
 
     def lose(self, packager: RtpPackager, reason: Reason) -> bool:
-        """Its packager has ended. Whether there is another place, where pictures will come from: the nearest rung
-        below, else above, else the same again when it comes back."""
+        """A packager has ended. Whether that is not the end for this viewer: it goes to the nearest rung below, else
+        above, else waits for one to come back."""
         is_shown = packager is self.packager
         if not self._is_shed(packager, reason) or not (is_shown or self._has_fled_to(packager)):
             return False
-        self._cause = Cause.SHED
-        self._orphan_since = self._now()
-        self._sitter.probe(0)
-        present = [rendition.name for rendition in self.menu()]
-        lost = packager.track.rendition
-        if lost == SOURCE and not [name for name in present if name != SOURCE]:
+        if packager.track.rendition == SOURCE and len(self.menu()) == 0:
             return False
-        new = self._seats.packager_of(self._stream, nearest(self._order or present, present, lost))
-        if self.switch is None or (self.switch.new.is_ended and not self.switch.is_orphan):
-            self._start(new, wants_keyframe=True)
-        elif self.switch.is_orphan:
-            self.switch.retarget(new)
+        self._cause = Cause.SHED
+        self._orphan_since = self._now() if self._orphan_since is None else self._orphan_since
+        self._sitter.probe(0)
+        self._is_stranded = not self._find_another()
+        return True
+
+    def _find_another(self) -> bool:
+        """False where there is none now."""
+        switch = self.switch
+        if switch is not None and not switch.is_orphan and not switch.new.is_ended:
+            switch.orphan()
+            return True
+        lost = switch.new if switch is not None and switch.is_orphan else self.packager
+        present = [rendition.name for rendition in self.menu()]
+        name = nearest(self._order or present, present, lost.track.rendition)
+        if name not in present:
+            return False
+        new = self._seats.packager_of(self._stream, name)
+        if switch is not None and switch.is_orphan:
+            switch.retarget(new)
         else:
-            self.switch.orphan()
+            self._start(new, wants_keyframe=True)
         return True
 
     def close(self) -> None:
@@ -197,7 +215,7 @@ class WhepSeat:
             self._last_remb = remb
         look = Look(
             now,
-            choices_of(menu, has_sound=bool(self._stream.audio)),
+            choices_of(menu, has_sound=bool(self._stream.audio), current=self.rendition),
             self.rendition,
             sent=self._sent_rate(now),
             limit=None if self._is_rising else remb,
