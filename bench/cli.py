@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from bench import chat, shop
+from bench import chat, ladder_bench, shop, sync
 from bench.blip_bench import BlipOptions, run_blip_bench
 from bench.children import ChildError
 from bench.clip import ClipOptions, make_clip
@@ -42,6 +42,8 @@ def main(argv: list[str]) -> int:
     _add_publish(commands.add_parser("publish", help="send a stamped stream over RTMP or WHIP for ever"))
     chat.add_parser(commands)
     shop.add_parser(commands)
+    ladder_bench.add_parser(commands)
+    sync.add_parser(commands)
     args = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:

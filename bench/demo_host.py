@@ -26,9 +26,12 @@ from bench.cadence import FLASH_MS, Cadence
 from bench.demo_picture import DemoPicture
 from bench.demo_sound import SAMPLE_RATE, SAMPLES_PER_MS, beeps
 
-__all__ = ["DemoHost", "DemoOptions", "main"]
+__all__ = ["DemoHost", "DemoOptions", "OnCapture", "Start", "main", "x264_options"]
 
 log = logging.getLogger(__name__)
+
+OnCapture = Callable[[int, float], None]
+"""Told of each frame before it is painted: its pts in milliseconds, and the Unix time in seconds."""
 
 MS = Fraction(1, 1000)
 AUDIO_BLOCK = 1024  # samples to an AAC frame
@@ -83,8 +86,9 @@ class Start:
 class DemoHost:
     """Publishes until it is stopped, and comes back when the server goes away."""
 
-    def __init__(self, options: DemoOptions) -> None:
+    def __init__(self, options: DemoOptions, on_capture: OnCapture | None = None) -> None:
         self._options = options
+        self._on_capture = on_capture
         self._stop = threading.Event()
         self._cadence = Cadence(options.fps)
         self._picture = DemoPicture(options.width, options.height, options.number)
@@ -132,6 +136,8 @@ class DemoHost:
         while self._wait_for(n, start):
             n = max(n, self._cadence.first_frame_at(time.monotonic() - start.monotonic - LATE_S))
             pts = self._cadence.pts_ms(n)
+            if self._on_capture:
+                self._on_capture(pts, time.time())
             frame = self._picture.paint(pts, start.clock(pts), lit=self._cadence.is_lit(n))
             frame.pts, frame.time_base = pts, MS
             if sound:
@@ -184,11 +190,11 @@ def _add_video(container: OutputContainer, options: DemoOptions) -> VideoStream:
     context.bit_rate = options.bitrate
     context.gop_size = max(1, ceil(options.keyint * options.fps))
     context.max_b_frames = options.bframes
-    stream.options = dict(_x264(options) if options.codec == "h264" else _x265(options))
+    stream.options = dict(x264_options(options) if options.codec == "h264" else _x265(options))
     return stream
 
 
-def _x264(options: DemoOptions) -> dict[str, str]:
+def x264_options(options: DemoOptions) -> dict[str, str]:
     """Constrained baseline without delay, unless B-frames are asked for: they need another profile and a look ahead."""
     rate = {"maxrate": str(options.bitrate), "bufsize": str(options.bitrate), "sc_threshold": "0", "threads": "1"}
     if options.bframes:

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from bench.clip import Clip, ClipOptions, ClipTag, make_clip
 from bench.stamp import STAMP_SIZE, stamp
 from bench.viewers import READY
+from bench.whip_media import WhipMedia
 from bench.whip_publisher import WhipPublisher, is_whip_url
 from wire.flv import FlvTag
 from wire.rtmp import Closed, Published, Rejected, RtmpClient, RtmpUrl
@@ -107,7 +108,7 @@ class LoadPublisher:
 
 def open_publisher(url: str, clip: Clip) -> LoadPublisher | WhipPublisher:
     """By RTMP, or by WHIP where the URL is an HTTP one. WireError or ValueError for any other."""
-    return WhipPublisher(url, clip) if is_whip_url(url) else LoadPublisher(url, clip)
+    return WhipPublisher(url, WhipMedia(clip)) if is_whip_url(url) else LoadPublisher(url, clip)
 
 
 def run_publisher(url: str, options: ClipOptions, control: Connection) -> None:

@@ -214,7 +214,7 @@ class WhepViewer:
         return dropped_by_kernel(self.sock) - self._drops_before
 
     def close(self) -> None:
-        """Say goodbye to the server; the socket stays, because its number is a key, until `sock.close()`."""
+        """Say goodbye to the server; the socket stays until `sock.close()`."""
         self.open = False
         if self.peer:
             self.peer.close()

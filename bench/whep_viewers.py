@@ -287,6 +287,7 @@ class _WhepLoop:
         self.report.lost[reason] += 1
         self._let_sleep(viewer)
         viewer.close()
+        viewer.sock.close()  # else what is still sent to it would overflow there, and count as the kernel's loss
         self._delete(viewer)
 
     def _delete(self, viewer: WhepViewer) -> None:

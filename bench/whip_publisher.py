@@ -6,18 +6,18 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Protocol
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from bench.clip import Clip
 from bench.datagrams import widen_buffer
 from bench.whep_http import WhepRefused, WhepUrl, delete_session, post_offer
 from bench.whep_offer import WhepAnswer, make_offer, read_answer
 from bench.whep_peer import PeerLost, WhepPeer
-from bench.whip_media import Shot, WhipMedia
+from bench.whip_media import Shot
 from wire.dtls import MAX_DATAGRAM_SIZE, DtlsContext
 from wire.ice import CREDENTIAL_RANDOM_SIZE, make_credentials
 from wire.rtp import extensions, rtx
@@ -26,7 +26,7 @@ from wire.rtp.packet import RtpPacket, is_rtcp, is_rtp_or_rtcp
 from wire.rtp.rtcp import Bye, Nack, RtcpPacket, SenderReport
 from wire.stun import Address
 
-__all__ = ["WhipPublisher", "is_whip_url"]
+__all__ = ["RtpMedia", "WhipPublisher", "is_whip_url"]
 
 CONNECT_S = 10.0
 WAIT_S = 0.02  # between looks at what the server says, however far away the next picture is
@@ -39,16 +39,24 @@ def is_whip_url(url: str) -> bool:
     return urlsplit(url).scheme in ("http", "https")
 
 
+class RtpMedia(Protocol):
+    """What is sent: `shots` in order of time, and the payloads of one when it is due, at `now_ns` (monotonic)."""
+
+    def shots(self) -> Iterator[Shot]: ...
+
+    def payloads(self, shot: Shot, now_ns: int) -> list[bytes]: ...
+
+
 class WhipPublisher:
     """Driven by the thread that calls `connect` and then `run`. The stream key goes into the URL as `?key=SECRET`, and
     from there into the Authorization header.
     """
 
-    def __init__(self, url: str, clip: Clip) -> None:
+    def __init__(self, url: str, media: RtpMedia) -> None:
         parts = urlsplit(url)
         key = parse_qs(parts.query).get("key", [None])[0]
         self._url = WhepUrl(urlunsplit(parts._replace(query="")), key)
-        self._media = WhipMedia(clip)
+        self._media = media
         self._context = DtlsContext(today=datetime.now(UTC))
         self._session: WhepUrl | None = None
         self._sock: socket.socket | None = None

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import av
 import numpy as np
@@ -17,15 +23,20 @@ from ingest.video_encoder import FORMAT, Encoded, EncoderFailed, VideoEncoder, m
 from ingest.video_shape import Colour
 from media.rung import Rung
 from media.ticks import TICKS_PER_SECOND
+from media.track import Codec
 
-__all__ = ["ProbeResult", "probe", "start_of", "usable"]
+__all__ = ["PROBE_COMMAND", "ProbeResult", "main", "probe", "start_of", "usable"]
 
 logger = logging.getLogger(__name__)
 
+PROBE_COMMAND = (sys.executable, "-m", "ingest.encoder_probe")
+PROBE_TIMEOUT = 20.0
+"""Seconds: a driver that has to wake its card up takes some."""
 PICTURES = 5
 """Enough for an encoder that answers late to have answered, and for one picture after a second keyframe."""
 FRAME_RATE = 30
 _PLAIN = Colour(matrix=1, primaries=1, transfer=1, range=1)
+_ROOT = str(Path(__file__).resolve().parent.parent)
 _FALLBACK_PRESETS = {"libx264": "veryfast", "libx265": "ultrafast"}
 
 
@@ -54,29 +65,61 @@ def start_of(rung: Rung, run: int) -> StartRung:
 
 
 def probe(rung: Rung) -> ProbeResult:
-    """Encodes five pictures. Takes some 20 ms in software, and up to seconds where a driver has to wake up."""
-    problem = _problem(rung)
-    if not problem:
-        return ProbeResult(rung)
-    encoder = SOFTWARE[rung.codec]
-    if rung.encoder == encoder:
-        return ProbeResult(rung, problem)
-    return ProbeResult(replace(rung, encoder=encoder, preset=_FALLBACK_PRESETS[encoder]), problem)
+    """Encodes five pictures, here. Some 20 ms in software, and up to seconds where a driver has to wake up."""
+    return _result(rung, _problem(rung))
 
 
-def usable(rungs: Sequence[Rung]) -> tuple[Rung, ...]:
-    """The same rungs with encoders that work here, each problem said in the log. A rung that nothing encodes is out."""
+def usable(rungs: Sequence[Rung], command: Sequence[str] = PROBE_COMMAND) -> tuple[Rung, ...]:
+    """The same rungs with encoders that work here, each problem said in the log. A rung that nothing encodes is out.
+
+    A driver may crash or hang, so they are tried in a process of their own. Takes up to `PROBE_TIMEOUT` a rung.
+    """
     kept: list[Rung] = []
     for rung in rungs:
-        result = probe(rung)
+        result = _try_apart(rung, command)
         if not result.problem:
             kept.append(rung)
-        elif result.rung.encoder == rung.encoder or _problem(result.rung):
+        elif result.rung.encoder == rung.encoder or _try_apart(result.rung, command).problem:
             logger.error("rung %s is left out: %s", rung.name, result.problem)
         else:
             logger.warning("rung %s is encoded by %s: %s", rung.name, result.rung.encoder, result.problem)
             kept.append(result.rung)
     return tuple(kept)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Of one rung as JSON: writes its problem, or nothing."""
+    (text,) = arguments
+    values = json.loads(text)
+    av.logging.set_level(None)
+    sys.stdout.write(_problem(Rung(**values | {"codec": Codec(values["codec"])})))
+    return 0
+
+
+def _try_apart(rung: Rung, command: Sequence[str]) -> ProbeResult:
+    path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
+    try:
+        ended = subprocess.run(
+            [*command, json.dumps(asdict(rung))],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _result(rung, f"{rung.encoder} did not answer within {PROBE_TIMEOUT:.0f} s")
+    if ended.returncode:
+        how = signal.Signals(-ended.returncode).name if ended.returncode < 0 else f"exit code {ended.returncode}"
+        return _result(rung, f"{rung.encoder} ended its process with {how}")
+    return _result(rung, ended.stdout.decode(errors="replace"))
+
+
+def _result(rung: Rung, problem: str) -> ProbeResult:
+    encoder = SOFTWARE[rung.codec]
+    if not problem or rung.encoder == encoder:
+        return ProbeResult(rung, problem)
+    return ProbeResult(replace(rung, encoder=encoder, preset=_FALLBACK_PRESETS[encoder]), problem)
 
 
 def _problem(rung: Rung) -> str:
@@ -117,3 +160,7 @@ def _picture(size: tuple[int, int], index: int) -> av.VideoFrame:
     frame.pts, frame.time_base = index * TICKS_PER_SECOND // FRAME_RATE, TICK_TIME
     mark(frame, keyframe=index in (0, PICTURES // 2))
     return frame
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

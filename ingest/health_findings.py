@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ingest.health_values import AudioHealth, Finding, Health, Severity, VideoHealth
 from media.ticks import TICKS_PER_SECOND
 from media.timeline import FORWARD_LIMIT
 
-__all__ = ["judge"]
+__all__ = ["by_severity", "judge"]
 
 INFO, WARNING, PROBLEM = Severity.INFO, Severity.WARNING, Severity.PROBLEM
 
@@ -66,6 +66,11 @@ def judge(health: Health) -> tuple[Finding, ...]:
     findings = [finding for rule in _RULES for finding in rule(health)]
     if all(finding.severity is INFO for finding in findings):
         findings.append(Finding("healthy", Severity.OK, _summary(health)))
+    return by_severity(findings)
+
+
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The worst first."""
     return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
 
 

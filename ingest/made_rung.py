@@ -44,6 +44,7 @@ class MadeRung:
     cores: float | None = None
     depth_ms: int = 0
     late: int = 0
+    is_late: bool = False
     started_at: float = 0.0
     _published_run: int = -1
     _needs_keyframe: bool = True
@@ -118,6 +119,7 @@ class MadeRung:
         before = self._reported or (report.run, 0, 0, self.started_at)
         self._reported = (report.run, report.dropped, report.cpu_ms, now)
         cpu = (report.cpu_ms - before[2]) / 1000
+        self.is_late = report.dropped > before[1]
         self.late += report.dropped - before[1]
         self.counters.late += report.dropped - before[1]
         self.counters.cpu_seconds += cpu

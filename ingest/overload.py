@@ -108,6 +108,10 @@ class Overload:
         bar = self._bars.get((room, name))
         return bar is not None and now < bar.until
 
+    def barred(self, room: str, now: float) -> tuple[str, ...]:
+        """The rungs of this stream that were shed a short while ago."""
+        return tuple(name for of, name in self._bars if of == room and self.is_barred(room, name, now))
+
     def has_room(self, room: str, name: str) -> bool:
         """Are the processors idle enough to begin this rung beside others?"""
         cost = self._costs.get((room, name), UNKNOWN_COST)

@@ -7,20 +7,18 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from ingest.health_ladder import LadderState
 from ingest.made_rung import MadeRung, RungCounters
 from ingest.overload import Overload, Remedy, RungLoad
-from ingest.picture_queue import PictureQueue
+from ingest.picture_feed import PictureFeed
 from ingest.picture_size import rungs_for
-from ingest.rung_faults import RungFaults, is_same_picture
+from ingest.rung_faults import RungFaults
 from ingest.rung_forecast import forecast
-from ingest.source_queue import Pending
 from ingest.transcode_limits import TranscodeCounters, TranscodeLimits
 from ingest.transcode_messages import (
-    MAX_PARTS,
     Done,
     ForceKeyframe,
     KeyframeWanted,
-    LiveFrom,
     MadeTrack,
     MadeUnit,
     Message,
@@ -29,17 +27,14 @@ from ingest.transcode_messages import (
     RungReport,
     SourceRefused,
     SourceReport,
-    SourceTrack,
-    SourceUnit,
     StopRung,
 )
 from ingest.worker_line import Linger, WorkerLine
-from media.event import Event
-from media.reasons import RUNG_SHED, Reason
+from media.reasons import RUNG_SHED
 from media.rung import Rendition, Rung
 from media.stream import Stream, StreamState
-from media.ticks import TICKS_PER_SECOND, Ticks, to_ms
-from media.track import SOURCE, Codec, Track
+from media.ticks import Ticks
+from media.track import SOURCE, Codec
 from media.unit import AccessUnit
 from wire.codecs.h264 import H264Config
 from wire.codecs.h265 import H265Config
@@ -49,20 +44,9 @@ __all__ = ["PictureMaker", "PictureOwner"]
 
 logger = logging.getLogger(__name__)
 
-MAX_UNIT = 15 * 1024 * 1024
-"""Bytes of one picture: with its envelope it still fits into a message."""
 PATIENCE = 20
 """Looks without an answer, while the worker speaks of other things, after which its decoder hangs: a large keyframe on
 a machine that is full takes a while."""
-CAUGHT_UP = 100 * 90
-"""Ticks behind the newest picture at which a decoder that began in the past has arrived."""
-MAX_FILL = 2 * TICKS_PER_SECOND
-"""Ticks of pictures that were missed with a worker and are made up for, since players stall at a hole in the times: it
-is found out and replaced in about one second. After more than that only the newest counts."""
-FILL_WINDOW = 250 * 90
-"""Ticks of pictures that are under way meanwhile: encoders that get more than they can take leave pictures out."""
-FILL_SECONDS = 2.0
-"""After so long the machine is too busy to make up for anything."""
 KEYFRAME_INTERVAL = 0.5
 """Seconds between keyframes that are asked of a rung whose units do not fit: they take that long to come."""
 
@@ -83,11 +67,7 @@ class PictureOwner(Protocol):
 
 
 class PictureMaker:
-    """One stream's. Reads its source picture while somebody wants a rung of it.
-
-    A decoder begins with the group of pictures that is kept for joiners: what is past is only decoded, and the first
-    picture that is encoded is the newest one. A new worker makes up for what was missed with the old one.
-    """
+    """One stream's. Its `feed` reads the source picture while somebody wants a rung of it."""
 
     patience = PATIENCE
 
@@ -96,21 +76,15 @@ class PictureMaker:
         self._line = line
         self._owner = owner
         self._counters = owner.counters
+        self._ladder = owner.rungs_of(stream.key)
         self._loop = asyncio.get_running_loop()
         self._rungs: dict[str, MadeRung] = {}
         self._retired: dict[str, MadeRung] = {}
-        self._queue = PictureQueue(owner.counters.drops, line.next_number)
-        self._linger = Linger(owner.limits.linger, self._let_go)
-        self._sent: Track | None = None
-        self._sent_number = 0
-        self._is_attached = self._is_joining = False
-        self._catching_up = False
-        self._live_from: int | None = None
-        self._fill_from: int | None = None
-        self._fill_until = 0.0
-        self._delay = 0
         self._faults = RungFaults()
-        self._group: int | None = None
+        self._feed = PictureFeed(
+            *(stream, line, owner.counters, self._faults), slowest=self._slowest, on_end=self._source_ended
+        )
+        self._linger = Linger(owner.limits.linger, self._let_go)
         self._asked_at = float("-inf")
         self.source_report: SourceReport | None = None
         self.answers = 0
@@ -125,7 +99,7 @@ class PictureMaker:
     @property
     def owed(self) -> int:
         """Answers that the worker owes."""
-        return self._queue.on_the_way
+        return self._feed.owed
 
     @property
     def rungs(self) -> tuple[MadeRung, ...]:
@@ -142,6 +116,24 @@ class PictureMaker:
         """Why no rung can be made of this source, else ''."""
         source = self._stream.source_video
         return self._faults.problem(source, self._loop.time()) if source is not None else ""
+
+    @property
+    def state(self) -> LadderState:
+        """For stream health."""
+        now, source = self._loop.time(), self._stream.source_video
+        if source is None or not self._ladder:
+            return LadderState()
+        is_read = isinstance(source.config, H264Config | H265Config)
+        shed = self._owner.overload.barred(self._stream.key, now)
+        lowered = tuple(made.name for made in self.rungs if made.is_lowered)
+        return LadderState(
+            problem=self.problem,
+            unread="" if is_read else str(source.codec),
+            shed=tuple(name for name in shed if name not in self._rungs),
+            lowered=lowered,
+            late=tuple(made.name for made in self.rungs if made.is_late),
+            failed=self._faults.barred(now),
+        )
 
     def update(self) -> None:
         """Readers came or went, or the source has another configuration."""
@@ -183,38 +175,6 @@ class PictureMaker:
         for name in tuple(self._rungs):
             self._withdraw(name)
 
-    # Reader
-
-    def push(self, unit: AccessUnit) -> None:
-        if not self._line.is_there:
-            return  # a new worker begins with what is kept for joiners
-        self._counters.pictures_in += 1
-        if not self._is_usable(unit):
-            return
-        self._queue.put(unit)
-        if not self._is_joining:
-            self._pump()
-
-    def on_event(self, event: Event) -> None:
-        """Events are not pictures."""
-
-    def end(self, reason: Reason) -> None:
-        """The stream has let go of this reader; when only its picture has ended, more may come."""
-        self._is_attached = False
-        self.close()
-        if self._stream.state is StreamState.ENDED:
-            self._owner.overload.forget(self._stream.key)
-
-    def _is_usable(self, unit: AccessUnit) -> bool:
-        if unit.size > MAX_UNIT or len(unit.parts) > MAX_PARTS or not unit.parts:
-            self._counters.drops["too large" if unit.parts else "empty"] += 1
-            return False
-        if self._faults.is_poisonous(unit):
-            self._counters.drops["poison"] += 1
-            self._fill_from = None
-            return False
-        return True
-
     # Demand
 
     def _offered(self) -> tuple[Rung, ...]:
@@ -222,7 +182,7 @@ class PictureMaker:
         source = self._stream.source_video
         if source is None or not isinstance(source.config, H264Config | H265Config) or self.problem:
             return ()
-        return rungs_for(self._owner.rungs_of(self._stream.key), source.config.width, source.config.height)
+        return rungs_for(self._ladder, source.config.width, source.config.height)
 
     def _may_start(self, rung: Rung) -> bool:
         """Is there room for one more encoder, as far as anybody knows?"""
@@ -256,8 +216,8 @@ class PictureMaker:
             self._line.begin()
         else:
             self._start(made)
-            if not self._is_attached:
-                self._join()
+            if not self._feed.is_attached:
+                self._feed.join()
         return True
 
     def _turn_away(self, name: str) -> None:
@@ -286,12 +246,8 @@ class PictureMaker:
             self._stop()
 
     def _stop(self) -> None:
-        self._queue.clear()
-        self._sent = None
         self.source_report = None
-        if self._is_attached:
-            self._is_attached = False
-            self._stream.detach(self)
+        self._feed.leave()
         self._line.rest()
 
     # The worker
@@ -302,15 +258,13 @@ class PictureMaker:
             return
         for made in self._rungs.values():
             self._start(made)
-        if self._is_attached:
-            self._stream.detach(self)
         ends = [made.last_pts for made in self._rungs.values() if made.last_pts is not None]
-        self._join(fill_from=max(ends) + 1 if ends else None)
+        self._feed.join(fill_from=max(ends) + 1 if ends else None)
 
     def blame(self) -> None:
         """A worker that had begun to work has died."""
         source = self._stream.source_video
-        if self._rungs and source is not None and self._faults.died(source, self._group, self._loop.time()):
+        if self._rungs and source is not None and self._faults.died(source, self._feed.group, self._loop.time()):
             self._give_up()
 
     def _start(self, made: MadeRung) -> None:
@@ -318,63 +272,14 @@ class PictureMaker:
         made.started_at = self._loop.time()
         self._line.send(made.start(self._stream.frame_rate))
 
-    def _join(self, fill_from: int | None = None) -> None:
-        """Read the source, beginning with what is kept for joiners."""
-        self._queue.clear()
-        self._sent = self._live_from = None
-        self._catching_up, self._fill_from = True, fill_from
-        self._fill_until = self._loop.time() + FILL_SECONDS
-        self._is_attached = self._is_joining = True
-        self._queue.admit_all()
-        self._stream.attach(self, video=SOURCE, audio=None)
-        self._queue.bound()
-        self._is_joining = False
-        if self._queue.needs_keyframe:
-            self._fill_from = None
-        self._pump()
+    def _slowest(self) -> int | None:
+        """The pts that all rungs have reached."""
+        return min((made.last_pts or 0 for made in self._rungs.values()), default=None)
 
-    def _pump(self) -> None:
-        """Give the worker as much as it may have on its way."""
-        if not self._line.is_there:
-            return
-        while self._may_send() and (pending := self._queue.next()) is not None:
-            self._send(pending)
-        if self._queue.needs_keyframe:
-            self._stream.request_keyframe(SOURCE)
-
-    def _may_send(self) -> bool:
-        """While missed pictures are made up for, the slowest rung says how fast."""
-        unit, start = self._queue.upcoming, self._fill_from
-        if unit is None or start is None:
-            return True
-        slowest = min((max(made.last_pts or 0, start) for made in self._rungs.values()), default=start)
-        return unit.pts <= slowest + FILL_WINDOW or self._loop.time() > self._fill_until
-
-    def _send(self, pending: Pending) -> None:
-        """A unit, after its track where that is new, and after where to begin in earnest."""
-        unit = pending.unit
-        if self._sent is None or not is_same_picture(unit.track, self._sent):
-            self._sent_number = self._line.next_number()
-            self._line.send(SourceTrack(self._sent_number, unit.track.codec, _record(unit.track), 0, 0))
-        self._sent = unit.track
-        if unit.keyframe:
-            self._group = unit.dts
-        if self._catching_up:
-            self._set_live(unit)
-        message = SourceUnit(pending.seq, self._sent_number, unit.dts, unit.pts, unit.keyframe, unit.parts)
-        self._line.send(message)
-
-    def _set_live(self, unit: AccessUnit) -> None:
-        """While a decoder is still in the past, what is newest moves on."""
-        live = self._queue.newest_pts
-        if self._fill_from is not None and live - self._fill_from <= MAX_FILL:
-            live = self._fill_from
-        if live != self._live_from:
-            self._live_from = live
-            self._line.send(LiveFrom(live, self._delay))
-        self._catching_up = self._queue.behind > CAUGHT_UP
-        if not self._catching_up:
-            self._fill_from = None
+    def _source_ended(self) -> None:
+        self.close()
+        if self._stream.state is StreamState.ENDED:
+            self._owner.overload.forget(self._stream.key)
 
     # What the worker says
 
@@ -384,7 +289,7 @@ class PictureMaker:
 
     def owes(self, seq: int) -> bool:
         """Has the worker this unit?"""
-        return self._queue.has_sent(seq)
+        return self._feed.owes(seq)
 
     def heard(self, message: Message) -> None:
         """About pictures, from the worker that is at work."""
@@ -403,8 +308,8 @@ class PictureMaker:
                 self._stream.request_keyframe(SOURCE)
             case RungFailed():
                 self._failed(message)
-            case SourceRefused() if self._sent is not None:
-                self._faults.refuse(self._sent, message.problem)
+            case SourceRefused() if self._feed.sent is not None:
+                self._faults.refuse(self._feed.sent, message.problem)
                 self._give_up()
 
     def _answered(self, done: Done) -> None:
@@ -412,8 +317,7 @@ class PictureMaker:
         if done.problem:
             self._counters.drops["undecodable"] += 1
             logger.debug("picture %d: %s", done.seq, done.problem, extra={"room": self._stream.key})
-        self._queue.done(done.seq)
-        self._pump()
+        self._feed.answered(done.seq)
 
     def _publish(self, made: MadeUnit) -> None:
         rung = self._rungs.get(made.output)
@@ -423,12 +327,12 @@ class PictureMaker:
             if rung is not None and rung.needs_keyframe:
                 self._mend()
             return
-        self._delay = max(self._delay, made.pts - made.dts)
+        self._feed.delay = max(self._feed.delay, made.pts - made.dts)
         self._counters.pictures_out += 1
         self._counters.rung_delays.observe(made.spent_us / 1_000_000)
         self._stream.deliver(AccessUnit(track, Ticks(made.dts), Ticks(made.pts), made.keyframe, made.parts))
-        if self._fill_from is not None:
-            self._pump()
+        if self._feed.is_filling:
+            self._feed.pump()
 
     def _mend(self) -> None:
         """Nothing of a rung can be published before its next keyframe."""
@@ -482,7 +386,7 @@ class PictureMaker:
     def loads(self) -> Iterator[RungLoad]:
         """What is being made now. Counts what is late since the last call."""
         now, last_resort = self._loop.time(), self._last_resort()
-        behind = 0 if self._catching_up else to_ms(self._queue.behind)
+        behind = self._feed.behind_ms
         if self.source_report is not None:
             behind = max(behind, self.source_report.depth_ms)
         for made in self._rungs.values():
@@ -512,10 +416,3 @@ class PictureMaker:
         self._counters.rungs_lowered += made.is_lowered
         logger.warning("rung %s at %s", name, remedy.value, extra={"room": self._stream.key})
         self._start(made)
-
-
-def _record(track: Track) -> bytes:
-    config = track.config
-    if isinstance(config, H265Config):
-        return config.to_hvcc()
-    return config.to_avcc() if isinstance(config, H264Config) else b""

@@ -207,15 +207,20 @@ class PicturePipeline:
         try:
             decoded = decoder.decode(unit, is_shown=is_shown)
         except Undecodable:
-            self._undecodable += 1
-            self._is_damaged = True
+            self._count_damage(unit)
             raise
-        finally:
-            if self._is_damaged:
-                self._want_keyframe(unit, "the source is damaged")
+        if decoder.complaint:
+            self._count_damage(unit)
+        elif self._is_damaged:
+            self._want_keyframe(unit, "the source is damaged")
         for picture in decoded:
             self._show(picture, at)
-        return ""
+        return f"damaged: {decoder.complaint}" if decoder.complaint else ""
+
+    def _count_damage(self, unit: SourceUnit) -> None:
+        self._undecodable += 1
+        self._is_damaged = True
+        self._want_keyframe(unit, "the source is damaged")
 
     def _want_keyframe(self, unit: SourceUnit, problem: str) -> None:
         since = None if self._asked_at is None else unit.dts - self._asked_at

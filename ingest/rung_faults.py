@@ -54,6 +54,10 @@ class RungFaults:
         """Has this rung's encoder failed too often?"""
         return self._barred.get(name, now) > now
 
+    def barred(self, now: float) -> tuple[str, ...]:
+        """The rungs whose encoders have failed too often."""
+        return tuple(name for name, until in self._barred.items() if until > now)
+
     def failed(self, name: str, now: float) -> bool:
         """Its encoder has given up. True when it is to be left alone for a while."""
         failed_at = self._failed_at.setdefault(name, deque(maxlen=MAX_FAILURES))

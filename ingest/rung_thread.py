@@ -149,7 +149,8 @@ class RungThread:
         now = time.monotonic()
         if now - self._told_at >= LAG_INTERVAL:
             news, self._told_dropped, self._told_at = self._dropped - self._told_dropped, self._dropped, now
-            self._say(RungLags(self.rung.output, self.rung.run, self.depth_ms, news))
+            # by the thread that calls `stop`, so this cannot come after it
+            self._emit(RungLags(self.rung.output, self.rung.run, self.depth_ms, news))
 
     def _run(self) -> None:
         self._threads.adopt()

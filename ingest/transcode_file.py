@@ -27,7 +27,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from ingest.decode_delay import DecodeDelay
-from ingest.encoder_options import SOFTWARE
+from ingest.encoder_options import SOFTWARE, encoder_options, encoder_threads
 from ingest.transcode_messages import (
     Done,
     KeyframeWanted,
@@ -53,6 +53,8 @@ from wire.errors import WireError
 __all__ = ["main", "parse_rungs", "read_units", "transcode_file"]
 
 _RUNG = re.compile(r"([\w-]+)=(h264|h265):(\d+):(\d+(?:\.\d+)?)([kM]?)(?::(\w+))?(?::(\w+))?", re.ASCII)
+USUAL_STEP = TICKS_PER_SECOND // 30
+"""How long the first picture lasts, before there is a second one."""
 _SCALE = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
@@ -65,6 +67,9 @@ class RungOutcome:
     """What became of one rung. Times are ticks, `spent_us` as MadeUnit has it."""
 
     codec: str
+    encoder: str
+    bitrate: int
+    options: dict[str, str] = field(default_factory=dict)
     width: int = 0
     height: int = 0
     bytes: int = 0
@@ -150,18 +155,23 @@ def _units_of(stream: VideoStream) -> Iterator[SourceTrack | SourceUnit]:
     scale = stream.time_base * TICKS_PER_SECOND
     seq = 0
     for packet in stream.container.demux(stream):  # type: ignore[attr-defined]
-        parts = strip(split_length_prefixed(bytes(packet), size))
-        if parts:
-            seq += 1
-            dts, pts = round(packet.dts * scale), round(packet.pts * scale)
-            yield SourceUnit(seq, 1, dts, pts, is_keyframe(parts), parts)
+        if packet.dts is None or packet.pts is None:
+            continue  # the one that says that there are no more
+        try:
+            parts = strip(split_length_prefixed(bytes(packet), size))
+        except WireError:
+            parts = ()  # cut off: answered for as a unit that cannot be decoded
+        seq += 1
+        dts, pts = round(packet.dts * scale), round(packet.pts * scale)
+        yield SourceUnit(seq, 1, dts, pts, is_keyframe(parts), parts)
 
 
 class _Sink:
     """Everything that a graph emits. Rungs emit on their own threads, each writes its own file."""
 
     def __init__(self, folder: Path | None, rungs: list[StartRung]) -> None:
-        self.rungs = {rung.output: RungOutcome(rung.codec) for rung in rungs}
+        self.rungs = {rung.output: RungOutcome(rung.codec, rung.encoder, rung.bitrate) for rung in rungs}
+        self._asked = {rung.output: rung for rung in rungs}
         self.problems: list[str] = []
         self._folder = folder
         self._files: dict[str, tuple[OutputContainer, Stream]] = {}
@@ -197,6 +207,8 @@ class _Sink:
             sets = config.vps + config.sps + config.pps
         outcome = self.rungs[track.output]
         outcome.width, outcome.height = config.width, config.height
+        threads = encoder_threads(config.width, config.height, float(config.frame_rate or 30))
+        outcome.options = encoder_options(self._asked[track.output], threads)
         if self._folder is None:
             return
         self._pending[track.output] = sets  # they go before the next keyframe, where any reader finds them
@@ -210,6 +222,7 @@ class _Sink:
 
     def _write(self, unit: MadeUnit) -> None:
         outcome = self.rungs[unit.output]
+        step = unit.pts - outcome.pts[-1] if outcome.pts else USUAL_STEP
         outcome.pts.append(unit.pts)
         outcome.bytes += sum(map(len, unit.parts))
         outcome.spent_us.append(unit.spent_us)
@@ -221,6 +234,7 @@ class _Sink:
         packet = av.Packet(join_annexb((*self._pending.pop(unit.output, ()), *unit.parts)))
         packet.stream, packet.time_base = stream, TICK_TIME
         packet.dts, packet.pts, packet.is_keyframe = unit.dts, unit.pts, unit.keyframe
+        packet.duration = step  # MP4 would else end before its last picture
         container.mux(packet)
 
 

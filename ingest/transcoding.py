@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
+from ingest.health_ladder import ladder_findings
+from ingest.health_values import Finding
 from ingest.overload import Overload
 from ingest.processor_time import IdleMeter
 from ingest.transcode_limits import TranscodeCounters, TranscodeLimits
@@ -63,6 +65,12 @@ class Transcoding:
         """The stream's, None for one that is not watched."""
         transcoder = self._watched.get(stream.key)
         return transcoder if transcoder is not None and transcoder.stream is stream else None
+
+    def findings(self, stream: Stream) -> Iterator[Finding]:
+        """What is wrong with the stream's rungs."""
+        transcoder = self.of(stream)
+        if transcoder is not None:
+            yield from ladder_findings(transcoder.picture.state)
 
     @property
     def transcoders(self) -> Iterator[Transcoder]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 from av.codec.context import ThreadType
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
 from ingest.codec_threads import CodecThreads
@@ -28,6 +30,10 @@ MAX_THREADS = 4
 """Slices of one picture that are decoded at once. Most encoders send one slice, and then there is one thread."""
 MAX_OPEN = 64
 """Units whose picture has not come yet: no codec holds back more than 16."""
+
+
+MAX_BAD_GROUPS = 3
+"""Groups of pictures in a row with an error, after which the source is taken as it is."""
 
 
 class Refused(Exception):
@@ -58,23 +64,24 @@ class VideoDecoder:
         self._threads = threads
         self._is_packed = track.codec != Codec.AV1
         self.declared_frame_rate = self._check_record(track)
-        self._context = context = _create(track)
-        context.thread_type = ThreadType.SLICE
-        context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
-        with threads.opening():
-            try:
-                context.open()
-            except (av.FFmpegError, ValueError) as exc:
-                raise Refused(f"the decoder does not begin: {exc}") from exc
+        self._track = track
+        self._is_strict = True
+        self._has_erred = False
+        self._bad_groups = 0
+        self._context = self._begin()
         self._deinterlacer: Deinterlacer | None = None
         self._open: dict[int, bool] = {}
         self._skips = False
         self.hidden = 0
         self.has_begun = False
+        self.complaint = ""
 
     def decode(self, unit: SourceUnit, *, is_shown: bool = True) -> list[Decoded]:
-        """The pictures that this unit releases. Of one that is not shown nothing may come. Undecodable, Refused."""
-        self._skip(not is_shown)
+        """The pictures that this unit releases. Of one that is not shown nothing may come. Undecodable, Refused.
+
+        A keyframe is worth more than a clean picture: a damaged one is shown as well as it goes, with a `complaint`.
+        """
+        self.complaint = ""
         if is_shown:
             self._open[unit.pts] = unit.keyframe
             if len(self._open) > MAX_OPEN:
@@ -85,10 +92,17 @@ class VideoDecoder:
             raise Undecodable("empty unit")  # to the decoder it would mean the end
         packet.pts, packet.dts, packet.time_base = unit.pts, unit.dts, TICK_TIME
         self.has_begun = True
+        frames = self._judge_group() if unit.keyframe else []
+        self._skip(not is_shown)
         try:
-            return self._placed(self._context.decode(packet))
+            frames += self._context.decode(packet)
         except (av.FFmpegError, ValueError) as exc:
-            raise Undecodable(str(exc)) from exc
+            self._has_erred = True
+            self.complaint = getattr(exc, "strerror", None) or str(exc)
+            if not (unit.keyframe and self._is_strict):
+                raise Undecodable(self.complaint) from exc
+            frames += self._again(packet)
+        return self._placed(frames)
 
     @property
     def aspect(self) -> Fraction | None:
@@ -111,6 +125,49 @@ class VideoDecoder:
         """Its threads end with it."""
         with self._threads.closing():
             del self._context
+
+    def _begin(self) -> VideoCodecContext:
+        context = _create(self._track, is_strict=self._is_strict)
+        context.thread_type = ThreadType.SLICE
+        context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
+        with self._threads.opening():
+            try:
+                context.open()
+            except (av.FFmpegError, ValueError) as exc:
+                raise Refused(f"the decoder does not begin: {exc}") from exc
+        self._skips = False
+        return context
+
+    def _judge_group(self) -> list[av.VideoFrame]:
+        """A group of pictures is over. What the old decoder has left, where another has to take over.
+
+        A strict one tells of damage, which a lenient one covers up. But there are sources that break a rule all the
+        time and are shown by every player: after MAX_BAD_GROUPS of them in a row nothing is said of them any more.
+        """
+        if not self._is_odd:
+            self._bad_groups = self._bad_groups + 1 if self._has_erred else 0
+        self._has_erred = False
+        if self._is_strict is not self._is_odd:
+            return []
+        frames: list[av.VideoFrame] = []
+        with suppress(av.FFmpegError, ValueError):
+            frames = self._context.decode(None)
+        self._is_strict = not self._is_odd
+        self._context = self._begin()
+        return frames
+
+    def _again(self, packet: av.Packet[Stream]) -> list[av.VideoFrame]:
+        """The keyframe that the strict decoder did not take, by a lenient one, for this group of pictures."""
+        self._is_strict = False
+        self._context = self._begin()
+        try:
+            return self._context.decode(packet)
+        except (av.FFmpegError, ValueError) as exc:
+            raise Undecodable(self.complaint) from exc
+
+    @property
+    def _is_odd(self) -> bool:
+        return self._bad_groups >= MAX_BAD_GROUPS
 
     def _check_record(self, track: SourceTrack) -> float | None:
         """The frame rate that it declares."""
@@ -162,7 +219,7 @@ class VideoDecoder:
         return found
 
 
-def _create(track: SourceTrack) -> VideoCodecContext:
+def _create(track: SourceTrack, *, is_strict: bool) -> VideoCodecContext:
     name = _DECODERS.get(Codec(track.codec)) if track.codec in _DECODERS else None
     if name is None:
         raise Refused(f"pictures in {track.codec} cannot be decoded")
@@ -172,7 +229,7 @@ def _create(track: SourceTrack) -> VideoCodecContext:
     except (av.FFmpegError, ValueError) as exc:
         raise Refused(f"there is no decoder for {track.codec}: {exc}") from exc
     assert isinstance(context, VideoCodecContext)
-    context.options = options
+    context.options = {**options, "err_detect": "explode"} if is_strict else options
     if track.record:
         context.extradata = track.record
     return context

@@ -31,7 +31,7 @@ _Entry = tuple[float, SourceTrack | SourceUnit | StartRung | StopRung | LiveFrom
 
 
 class VideoGraph:
-    """One source, any number of rungs. `emit` is called from any of its threads, and never with an exception.
+    """One source, any number of rungs. `emit` is called from any of its threads; it must not wait, nor raise.
 
     No method waits, whatever the codecs do (except `close` and `finish`, and all of them without a `max_lag_ms`): what
     is asked for happens in this order on the graph's own threads. Each unit is answered with one `Done`, when its

@@ -24,6 +24,9 @@ STOPPED_LOOKS = 1
 START_LOOKS = 50
 """The same for a worker that has not said anything yet: it takes 0.1 s, on a machine that swaps much more."""
 MAX_DOUBLINGS = 3
+MAX_STARVED_LOOKS = 20
+"""Further looks for one that would answer if it got a processor: on a machine that is too busy, killing it makes the
+machine busier."""
 
 
 class Debtor(Protocol):
@@ -78,6 +81,8 @@ class WatchedWorker:
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
         self._silent_looks = 0
+        self._waited = 0
+        self._used: float | None = None
         self._debts = [_Debt(debtor, debtor.answers) for debtor in customer.debtors]
         self._process = pool.take(self._heard, self._ended)
         self._watching = self._loop.call_later(WATCH_INTERVAL, self._look)
@@ -124,7 +129,19 @@ class WatchedWorker:
         if not self._is_ready:
             return self._silent_looks > START_LOOKS
         stuck = [debt.look(self._doublings) for debt in self._debts]
-        return any(stuck) or self._silent_looks > SILENT_LOOKS << self._doublings
+        is_overdue = any(stuck) or self._silent_looks > SILENT_LOOKS << self._doublings
+        if not is_overdue:
+            self._waited, self._used = 0, None
+            return False
+        self._waited += 1
+        return not self._is_starved()
+
+    def _is_starved(self) -> bool:
+        """Does it wait for a processor, and not we for it? A new one would wait as long."""
+        wants, used = self._process.reading_thread()
+        before, self._used = self._used, used
+        gets_none = before is None or used - before < WATCH_INTERVAL / 2
+        return wants and gets_none and self._waited < MAX_STARVED_LOOKS
 
     def _ended(self, how: WorkerExit) -> None:
         self._watching.cancel()

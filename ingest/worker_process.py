@@ -83,19 +83,22 @@ class WorkerProcess:
     @property
     def cpu_seconds(self) -> float:
         """User and system time until now, as /proc has it."""
-        values = self._stat()
-        # proc(5): fields 14 and 15
-        return (int(values[11]) + int(values[12])) / _TICKS_PER_CPU_SECOND if values else 0.0
+        return _cpu_seconds(self._stat())
 
     @property
     def is_stopped(self) -> bool:
         """Has somebody sent it SIGSTOP? It will never answer then; one that is traced will."""
         return self._stat()[:1] == ["T"]
 
-    def _stat(self) -> list[str]:
+    def reading_thread(self) -> tuple[bool, float]:
+        """Whether the thread that reads wants a processor, and the processor time in seconds that it has had."""
+        values = self._stat(f"task/{self.pid}/")
+        return values[:1] == ["R"], _cpu_seconds(values)
+
+    def _stat(self, of: str = "") -> list[str]:
         """proc(5), from field 3 on: the name before it may hold spaces. Empty when it has ended."""
         with suppress(OSError):  # it may end at any moment
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return Path(f"/proc/{self.pid}/{of}stat").read_text().rpartition(")")[2].split()
         return []
 
     def send(self, message: Message) -> None:
@@ -173,6 +176,11 @@ class WorkerProcess:
         # subprocess must not wait for it as well
         self._process.returncode = os.waitstatus_to_exitcode(status)
         self.on_exit(WorkerExit(self._process.returncode, usage.ru_utime + usage.ru_stime))
+
+
+def _cpu_seconds(stat: list[str]) -> float:
+    """User and system time: fields 14 and 15 of proc(5)."""
+    return (int(stat[11]) + int(stat[12])) / _TICKS_PER_CPU_SECOND if stat else 0.0
 
 
 def _start(command: Sequence[str], there: socket.socket) -> subprocess.Popen[bytes]:

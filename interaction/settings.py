@@ -157,7 +157,9 @@ class ShopSettings:
         low=0,
         high=600,
     )
-    anonymous: bool = _setting(False, "Let viewers without a token buy. They can be somebody new for each purchase.")
+    anonymous: bool = _setting(
+        False, "Let viewers without a token buy. They can be somebody new for each purchase. `demo.enabled` implies it."
+    )
     buyer_rate: float = _setting(5.0, "Requests from one buyer, sustained.", unit="/s", low=0.1, high=10_000)
     buyer_burst: float = _setting(20.0, "Requests from one buyer, at once.", low=1, high=10_000)
     tell_ms: int = _setting(

@@ -74,6 +74,8 @@ typedef struct {
     uint32_t job, end, segments;
 } Message;
 
+int add_inbox(PyObject *module); /* _inbox.c */
+
 static unsigned char arena[ARENA_SIZE];
 static struct mmsghdr headers[MAX_MESSAGES];
 static struct iovec vectors[MAX_MESSAGES];
@@ -623,7 +625,7 @@ static int fanout_exec(PyObject *module)
     for (int name = 0; name < NAMES; name++)
         if ((state->names[name] = PyUnicode_InternFromString(name_texts[name])) == NULL)
             return -1;
-    if (PyModule_AddIntConstant(module, "NEW_ROUTE", NEW_ROUTE) < 0)
+    if (add_inbox(module) < 0 || PyModule_AddIntConstant(module, "NEW_ROUTE", NEW_ROUTE) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "MAX_JOBS", MAX_JOBS);
 }

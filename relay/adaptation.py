@@ -15,7 +15,7 @@ HIGH_LOSS = 0.10
 """draft-ietf-rmcat-gcc-02, 6: from here on a sender must send less. Below it repairs cover what is lost."""
 SHORT = 0.9
 """An estimate below this share of what is being sent says that the path cannot carry it."""
-PERSIST = 0.4
+PERSIST = 0.25
 """Seconds that trouble must last: one late keyframe is none."""
 SETTLE = 1.5
 """Seconds after a fall in which what waited may drain before it counts as trouble again."""
@@ -29,8 +29,9 @@ TRIAL_CALM = 5.0
 """The same before one that is only tried."""
 TRIAL_PAUSE = 8.0
 """Seconds between two climbs that are only tried: a path that is a little too narrow takes as long to show it."""
-TRIAL_WINDOW = 15.0
-"""Seconds after a climb in which a fall says that the climb was wrong."""
+TRIAL_WINDOW = 60.0
+"""Seconds after a climb in which a fall says that the climb was wrong: a path that is a few per cent too narrow takes
+half of it to fill a queue."""
 FIRST_WAIT, LAST_WAIT = 5.0, 120.0
 """Seconds between a fall and the next try: they double with every try that fails, and begin anew after a good one."""
 PROBE_TIME = 15.0
@@ -72,6 +73,7 @@ class Look:
 
     `choices` come best first. `sent` is what is being sent, without a probe. `limit` is what the path carries where
     that is known, `proven` what it would carry at least. `backlog_ms` is media that waits to be sent, `loss` a share.
+    `fastest` is the most that it has been seen to carry lately, for however short a time: no climb beyond it is tried.
     """
 
     now: float
@@ -83,6 +85,7 @@ class Look:
     backlog_ms: int = 0
     loss: float = 0.0
     can_probe: bool = False
+    fastest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,11 @@ class Adaptation:
     def is_probing(self) -> bool:
         return self._probe_since is not None
 
+    @property
+    def is_alarmed(self) -> bool:
+        """Is there trouble, that may be over at the next look?"""
+        return self._bad_since is not None
+
     def moved(self, now: float) -> None:
         """It is on another rung from now on, for whatever reason: what waits belongs to the one before."""
         self._settled_at = now + SETTLE
@@ -158,9 +166,9 @@ class Adaptation:
 
     def _fall(self, look: Look, at: int, cause: Cause) -> Decision:
         self._bad_since = look.now if self._bad_since is None else self._bad_since
-        is_urgent = cause is Cause.BACKLOG and look.backlog_ms >= URGENT_BACKLOG_MS
+        is_urgent = look.backlog_ms >= URGENT_BACKLOG_MS or (_is_short(look) and look.loss >= HIGH_LOSS)
         if look.now < self._settled_at or (look.now - self._bad_since < PERSIST and not is_urgent):
-            return Decision(look.current)
+            return Decision(look.current)  # too early to tell
         below = look.choices[at + 1 :]
         if not below:
             return Decision(look.current)
@@ -187,7 +195,9 @@ class Adaptation:
             return self._go_up(best, look.now, Cause.FITS)
         if look.can_probe and above[-1].bits is not None:
             return self._probe(look, above[-1].bits)
-        if calm >= TRIAL_CALM:
+        needed = above[-1].bits
+        is_hopeless = look.fastest is not None and needed is not None and look.fastest < needed
+        if calm >= TRIAL_CALM and not is_hopeless:
             return self._go_up(above[-1], look.now, Cause.TRIAL)
         return Decision(look.current)
 
@@ -231,7 +241,9 @@ def _trouble(look: Look) -> Cause | None:
     if look.backlog_ms >= FALL_BACKLOG_MS:
         return Cause.BACKLOG
     if look.loss >= HIGH_LOSS:
-        return Cause.LOSS
-    if look.limit is not None and look.sent is not None and look.limit < look.sent * SHORT:
-        return Cause.ESTIMATE
-    return None
+        return Cause.ESTIMATE if _is_short(look) else Cause.LOSS
+    return Cause.ESTIMATE if _is_short(look) else None
+
+
+def _is_short(look: Look) -> bool:
+    return look.limit is not None and look.sent is not None and look.limit < look.sent * SHORT

@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from struct import pack
 from typing import Any, Protocol
 
+from relay.report_inbox import Reports
 from wire.sdp import LocalTransport, RemoteTransport
 from wire.webrtc import PeerEvent, WebRtcPeer
 
@@ -31,6 +33,17 @@ class UdpRoute:
     sockaddr: tuple[Any, ...]
     control: tuple[ControlMessage, ...] = ()
 
+    @property
+    def raw_sockaddr(self) -> bytes:
+        """A `struct sockaddr_in` or `sockaddr_in6`, empty for a connected socket."""
+        if not self.sockaddr:
+            return b""
+        host, port = self.sockaddr[:2]
+        if self.socket.family == socket.AF_INET6:
+            packed = socket.inet_pton(socket.AF_INET6, host)
+            return pack("=H", socket.AF_INET6) + pack("!HI", port, 0) + packed + bytes(4)
+        return pack("=H", socket.AF_INET) + pack("!H", port) + socket.inet_pton(socket.AF_INET, host) + bytes(8)
+
 
 class PortOwner(Protocol):
     """The session that a peer belongs to. Nothing that a peer sends may raise here."""
@@ -51,6 +64,12 @@ class WebRtcPort(Protocol):
 
     def send(self, datagram: bytes) -> bool:
         """Send one protected packet to where the peer is. False when the socket or the connection is full."""
+
+    def read_reports(self) -> None:
+        """From now on the plain reports of a connected peer may be taken in by themselves, and asked for."""
+
+    def reports(self) -> Reports | None:
+        """What came so since the last call; ask about once a second. Everything else comes by `on_events`."""
 
     def flush(self) -> None:
         """Send what the peer has queued, and set its timer."""

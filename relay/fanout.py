@@ -13,7 +13,8 @@ from struct import Struct, pack, pack_into
 from typing import NamedTuple, Protocol
 
 from relay.endpoint import ControlMessage
-from relay.native_fanout import NativeFanOut, load_native
+from relay.native import load_native
+from relay.native_fanout import NativeFanOut
 from relay.rtp_batch import TAG_SIZE, HeaderKey, RtpBatch
 from relay.rtp_target import RtpTarget
 from wire.srtp import GcmSender

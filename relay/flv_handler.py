@@ -16,7 +16,7 @@ from media.hub import Hub, NotLive
 from media.reasons import ENDED, FULL, IDLE, NOT_FOUND, PROTOCOL, RUNG_SHED, SHUTDOWN, VANISHED, Reason
 from media.stream import Stream, StreamState
 from media.track import SOURCE, Codec, Track
-from relay.adaptation import Cause
+from relay.adaptation import Cause, Choice
 from relay.batch import Framing
 from relay.flv_choice import FlvChoice, choose_rendition, menu_for
 from relay.flv_packager import FlvPackager
@@ -52,7 +52,8 @@ MAX_SHOWN = 64
 """Characters of a client's own word that an answer repeats."""
 LOOK_INTERVAL = 0.1
 LOOKS = 5
-"""Every viewer's connection is looked at twice a second where there is a ladder, a fifth of them at a time."""
+"""Every viewer's connection is looked at twice a second where there is a ladder, a fifth of them at a time; those that
+something waits for each time."""
 HEADERS = {"Content-Type": "video/x-flv", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 PackagerKey = tuple[str, str, str, FlvOptions]
@@ -101,6 +102,7 @@ class FlvRelay:
         self.switches: Counter[tuple[str, str]] = Counter()
         self._packagers: dict[PackagerKey, FlvPackager] = {}
         self._seats: dict[FlvViewer, FlvSeat] = {}
+        self._stranded: dict[FlvSeat, None] = {}
         self._looking: asyncio.TimerHandle | None = None
         self._turns = itertools.cycle(range(LOOKS))
         self._numbers = itertools.count(1)
@@ -139,6 +141,10 @@ class FlvRelay:
         """Room, rendition and viewer, of everyone who watches."""
         return [(key[0], key[1], viewer) for key, p in self._packagers.items() for viewer in p.viewers]
 
+    def seat_of(self, viewer: FlvViewer) -> FlvSeat | None:
+        """Where it sits; None when it is gone."""
+        return self._seats.get(viewer)
+
     def drain(self) -> None:
         """Take no new viewer from now on; those who watch go on."""
         self._is_closing = True
@@ -149,6 +155,8 @@ class FlvRelay:
         self.drain()
         for packager in tuple(self._packagers.values()):
             packager.end(SHUTDOWN)
+        for seat in tuple(self._stranded):
+            seat.viewer.finish(SHUTDOWN)
 
     async def drained(self) -> None:
         """After `drain` or `close`, wait until the last viewer has gone: after `close`, a few seconds at most."""
@@ -263,6 +271,7 @@ class FlvRelay:
             viewer.close(reason)
             seat.leave()
             del self._seats[viewer]
+            self._stranded.pop(seat, None)
             if viewer.was_cut or reason is VANISHED:
                 _abort(wish.request)
             self._bytes_sent += viewer.bytes_sent
@@ -350,8 +359,12 @@ class FlvRelay:
         seat = self._seats.get(viewer)
         if seat is None or reason is not RUNG_SHED or viewer.done.done():
             return False
-        menu = menu_for(seat.stream, seat.family)
-        return seat.find_another(choices_of(menu))
+        if not seat.find_another(self._choices(seat)):
+            self._stranded[seat] = None
+        return True
+
+    def _choices(self, seat: FlvSeat) -> tuple[Choice, ...]:
+        return choices_of(menu_for(seat.stream, seat.family), has_sound=bool(seat.stream.audio))
 
     def _look(self) -> None:
         """At the connections of those who could be shown something else."""
@@ -360,15 +373,26 @@ class FlvRelay:
         if not self._seats:
             return
         self._looking = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
+        self._look_after_stranded()
         for packager in tuple(self._packagers.values()):
             track = packager.video
             if track is None or not has_ladder(packager.stream):
                 continue
-            choices = choices_of(menu_for(packager.stream, track.codec))
+            has_sound = bool(packager.stream.audio)
+            menu = menu_for(packager.stream, track.codec)
+            choices = choices_of(menu, has_sound=has_sound, current=packager.rendition)
             for viewer in tuple(packager.viewers):
                 seat = self._seats.get(viewer)
-                if seat is not None and seat.number % LOOKS == turn:
+                if seat is not None and (seat.number % LOOKS == turn or seat.is_watched or viewer.queued_bytes):
                     seat.look(choices)
+
+    def _look_after_stranded(self) -> None:
+        """Those whose rung has ended, and who could not be shown anything else."""
+        for seat in tuple(self._stranded):
+            if seat.stream.state is StreamState.ENDED:
+                seat.viewer.finish(ENDED)
+            elif seat.retry(self._choices(seat)):
+                del self._stranded[seat]
 
 
 def _audio(stream: Stream, asked: str) -> str | None:
@@ -414,7 +438,9 @@ async def _read_until_closed(socket: web.WebSocketResponse, viewer: FlvViewer) -
         elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             return PROTOCOL
         elif message.type is not WSMsgType.PONG:
-            if message.type is WSMsgType.CLOSE and not viewer.queued_bytes:  # else the answer would split a message
+            is_between = not viewer.queued_bytes  # else the answer would split a message
+            viewer.close(VANISHED)  # RFC 6455, 5.5.1: no more data frames after the answer
+            if message.type is WSMsgType.CLOSE and is_between:
                 await socket.close(drain=False)
             return VANISHED
 

@@ -20,9 +20,11 @@ from relay.outlet import TcpPath
 
 __all__ = ["FlvSeat", "Seats"]
 
-STEADY_LOOKS = 3
-"""What a path is seen to carry must be seen so often in a row: one burst says little."""
-PROVEN_SHARE = 0.9
+SMALL = 12 * 1024
+"""Bytes that the kernel has not sent: a picture or two, which says nothing."""
+ACKED_WINDOW = 1.0
+MIN_ACKED_WINDOW = 0.25
+"""Seconds over which it is counted what has arrived."""
 HOPELESS_SKIPS = 6
 HOPELESS_TIME = 60.0
 """Seconds: a viewer that skips so often within them on the lowest rung is closed as too slow."""
@@ -39,11 +41,13 @@ class Seats(Protocol):
 
 
 class FlvSeat:
-    """One viewer's. `wanted` is the rendition that was asked for, None where the network decides."""
+    """One viewer's. `wanted` is the rendition that was asked for, None where the network decides.
+
+    `is_watched`: something waits for it, so it should be looked at as often as can be.
+    """
 
     __slots__ = (
         "_acked",
-        "_acked_at",
         "_adaptation",
         "_audio",
         "_cause",
@@ -51,10 +55,10 @@ class FlvSeat:
         "_options",
         "_order",
         "_orphan_since",
-        "_rates",
+        "_rated",
         "_seats",
         "_skips",
-        "_was_behind",
+        "is_watched",
         "number",
         "packager",
         "stream",
@@ -89,10 +93,9 @@ class FlvSeat:
         self._now = now
         self._adaptation = Adaptation(now())
         self._cause = Cause.ASKED
-        self._acked: int | None = None
-        self._acked_at = 0.0
-        self._was_behind = False
-        self._rates: deque[int] = deque(maxlen=STEADY_LOOKS)
+        self._acked: deque[tuple[float, int]] = deque()
+        self._rated: str | None = None
+        self.is_watched = False
         self._skips: deque[tuple[float, int]] = deque()
         self._orphan_since: float | None = None
         self._order: tuple[str, ...] = ()
@@ -109,6 +112,8 @@ class FlvSeat:
     def sit(self, rendition: str) -> None:
         """Begin here."""
         self.packager = self._find(rendition)
+        if self.wanted is None and self.stream.could_encode():
+            self._expect_rate(rendition, self.stream.bitrate(rendition))
         self.packager.join(self.viewer)
 
     def leave(self) -> None:
@@ -128,20 +133,32 @@ class FlvSeat:
         self._cause = cause
         self._start(self._find(rendition), wants_keyframe=cause not in (Cause.FITS, Cause.TRIAL))
 
-    def find_another(self, choices: Sequence[Choice], cause: Cause = Cause.SHED) -> bool:
-        """Its rendition has ended: the nearest one below, else above, else the same again when it comes back."""
-        self._cause = cause
-        self._orphan_since = self._now()
-        lost = self.switch.new if self.switch is not None and self.switch.is_orphan else self.packager
-        name = nearest(self._order, [choice.name for choice in choices], lost.rendition)
+    def find_another(self, choices: Sequence[Choice]) -> bool:
+        """Its rendition has ended: go to the nearest one below, else above. False where there is none now: `retry`."""
+        self._cause = Cause.SHED
+        self._orphan_since = self._now() if self._orphan_since is None else self._orphan_since
+        present = [choice.name for choice in choices]
+        switch = self.switch
+        if switch is not None and not switch.is_orphan and not switch.new.is_ended:
+            switch.orphan()
+            return True
+        lost = switch.new if switch is not None and switch.is_orphan else self.packager
+        name = nearest(self._order, present, lost.rendition)
+        if name not in present:
+            return False
         new = self._find(name)
-        if self.switch is not None and self.switch.is_orphan:
-            self.switch.retarget(new)
-        elif self.switch is not None and not self.switch.new.is_ended:
-            self.switch.orphan()
+        if switch is not None and switch.is_orphan:
+            switch.retarget(new)
         else:
             self._start(new, wants_keyframe=True)
         return True
+
+    def retry(self, choices: Sequence[Choice]) -> bool:
+        """The same once more, some time later, when the lost one may be back too. False to try again."""
+        if self._is_orphan_for_too_long():
+            self.viewer.finish(RECONNECT)
+            return True
+        return self.find_another(choices)
 
     def look(self, choices: Sequence[Choice]) -> None:
         """See how the connection does, and go where the policy wants it. About twice a second."""
@@ -150,7 +167,7 @@ class FlvSeat:
         self._give_up_if_hopeless(now, choices)
         if self.switch is not None:
             self.switch.insist()
-            if self._orphan_since is not None and now - self._orphan_since > ORPHAN_TIME:
+            if self._is_orphan_for_too_long():
                 self.viewer.finish(RECONNECT)
         if self.switch is not None and self.switch.is_orphan:
             return
@@ -166,39 +183,51 @@ class FlvSeat:
         elif self.switch is not None and self._cause in (Cause.FITS, Cause.TRIAL) and look.backlog_ms:
             self.switch.cancel()  # the way up is not clear any more
 
+    def _is_orphan_for_too_long(self) -> bool:
+        return self._orphan_since is not None and self._now() - self._orphan_since > ORPHAN_TIME
+
     def _look(self, now: float, choices: Sequence[Choice]) -> Look | None:
         """None where there is nothing to decide: nothing waits, and there is nothing better."""
         viewer, current = self.viewer, self.packager.rendition
-        if not viewer.queued_bytes and choices[0].name == current and not self._was_behind:
+        path = viewer.path
+        is_behind = bool(viewer.queued_bytes) or (path is not None and path.unsent > SMALL)
+        if not is_behind and not self.is_watched and choices[0].name == current and self._rated == current:
             self._adaptation.rest(now)
             return None
-        path = viewer.path
         sent = self.stream.bitrate(current)
+        self._expect_rate(current, sent)
+        backlog = self._backlog(path, sent)
+        if not is_behind:
+            self._acked.clear()
+        known = self._delivered(path, now) if path is not None and is_behind else None
+        self.is_watched = is_behind
+        fastest = 8 * path.delivery_rate if path is not None and path.delivery_rate else None
+        return Look(now, choices, current, sent=sent, limit=known, backlog_ms=backlog, fastest=fastest)
+
+    def _backlog(self, path: TcpPath | None, sent: int | None) -> int:
+        """Milliseconds of media between the live edge and the player: here, in the kernel, and in the network."""
+        viewer = self.viewer
         backlog = to_ms(viewer.queued_ticks(self.packager.newest_dts))
         if viewer.is_skipping:
             backlog = max(backlog, to_ms(max(0, self.packager.newest_t - viewer.skipped_t)))
-        if path is not None and sent:
-            backlog += path.unsent * 8000 // sent
-        is_behind = bool(viewer.queued_bytes)
-        limit = self._delivered(path, now) if path is not None else None
-        known = limit if is_behind and self._was_behind else None
-        self._was_behind = is_behind
-        proven = self._proven(path)
-        return Look(now, choices, current, sent=sent, limit=known, proven=proven, backlog_ms=backlog)
+        if path is not None and path.unsent > SMALL:
+            backlog += int(1000 * (path.rtt - path.min_rtt))
+            backlog += path.unsent * 8000 // sent if sent else 0
+        return backlog
 
     def _delivered(self, path: TcpPath, now: float) -> int | None:
-        """Bits a second that arrived since the last look."""
-        acked, since = self._acked, self._acked_at
-        self._acked, self._acked_at = path.acked, now
-        if acked is None or now <= since or now - since > 2.0:
-            return None
-        return int(8 * (path.acked - acked) / (now - since))
+        """Bits a second that arrived lately, while something waited all the time: what the path carries."""
+        acked = self._acked
+        acked.append((now, path.acked))
+        while now - acked[0][0] > ACKED_WINDOW:
+            acked.popleft()
+        span = now - acked[0][0]
+        return int(8 * (acked[-1][1] - acked[0][1]) / span) if span >= MIN_ACKED_WINDOW else None
 
-    def _proven(self, path: TcpPath | None) -> int | None:
-        if path is None or not path.delivery_rate:
-            return None
-        self._rates.append(path.delivery_rate)
-        return int(8 * PROVEN_SHARE * min(self._rates)) if len(self._rates) == STEADY_LOOKS else None
+    def _expect_rate(self, rendition: str, rate: int | None) -> None:
+        if rate is not None and self._rated != rendition:
+            self._rated = rendition
+            self.viewer.expect_rate(rate)
 
     def _return_to_wanted(self, choices: Sequence[Choice]) -> None:
         """Pinned, but somewhere else: its rung was shed, or was not made yet."""
@@ -235,12 +264,10 @@ class FlvSeat:
         self._seats.note_switch(old, new, self._cause, is_up=is_up)
         self.packager = switch.new
         self.switches += 1
-        self._was_behind = False
-        self._rates.clear()
+        self.is_watched = True
         self._adaptation.moved(self._now())
-        rate = self.stream.bitrate(switch.new.rendition)
-        if rate is not None:
-            self.viewer.expect_rate(rate)
+        self._acked.clear()
+        self._expect_rate(new, self.stream.bitrate(new))
 
     def _find(self, rendition: str) -> FlvPackager:
         return self._seats.packager_for(self.stream, rendition, self._audio, self._options)

@@ -199,12 +199,18 @@ class FlvSwitch:
         return True
 
     def _force(self) -> None:
-        """From the source down, without waiting for its next keyframe: stop here, for one that the rung makes now.
+        """Do not wait for the next common keyframe. All rungs make one when they are asked; the source does not, so
+        from there stop here, for the one that the rung makes now.
 
         Only where pictures are in order, and a rung that is running; where they wait in a queue they are replaced.
         """
         old, new, stream = self.old, self.new, self.old.stream
-        if not self._wants_keyframe or old.rendition != SOURCE or self._forced >= MAX_FORCED:
+        if not self._wants_keyframe or self._forced >= MAX_FORCED or new.group_t is None:
+            return
+        if old.rendition != SOURCE:
+            if old.newest_t - new.newest_t <= HOLD * TICKS_PER_SECOND:
+                self._forced += stream.may_request_keyframe(new.rendition)
+                stream.request_keyframe(new.rendition)
             return
         if stream.source_is_reordered or self.viewer.is_skipping or self.viewer.queued_bytes:
             return

@@ -5,28 +5,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import socket
 from collections.abc import Sequence
-from importlib import import_module
-from struct import pack
 from types import ModuleType
 
-from relay.endpoint import UdpRoute
 from relay.rtp_batch import HeaderKey, RtpBatch
 from relay.rtp_target import RtpTarget
 from wire.srtp import GcmSender
 
-__all__ = ["NativeFanOut", "load_native"]
+__all__ = ["NativeFanOut"]
 
 _log = logging.getLogger(__name__)
-
-
-def load_native() -> ModuleType | None:
-    """The extension module; None where it was not built, or cannot be loaded."""
-    try:
-        return import_module("relay._fanout")
-    except ImportError:
-        return None
 
 
 class NativeFanOut:
@@ -85,14 +73,4 @@ def _tell_route(target: RtpTarget) -> None:
     route = target.route
     assert route is not None, "without a route there is nothing to tell"
     level, kind, value = route.control[0] if route.control else (0, 0, b"")
-    target.native.route(route, route.socket.fileno(), _sockaddr(route), level, kind, value)  # type: ignore[attr-defined]
-
-
-def _sockaddr(route: UdpRoute) -> bytes:
-    """A `struct sockaddr_in` or `sockaddr_in6`, empty for a connected socket."""
-    if not route.sockaddr:
-        return b""
-    host, port = route.sockaddr[:2]
-    if route.socket.family == socket.AF_INET6:
-        return pack("=H", socket.AF_INET6) + pack("!HI", port, 0) + socket.inet_pton(socket.AF_INET6, host) + bytes(4)
-    return pack("=H", socket.AF_INET) + pack("!H", port) + socket.inet_pton(socket.AF_INET, host) + bytes(8)
+    target.native.route(route, route.socket.fileno(), route.raw_sockaddr, level, kind, value)  # type: ignore[attr-defined]

@@ -15,9 +15,9 @@ __all__ = ["MAX_BUFFERS", "Outlet", "SocketOutlet", "TcpPath", "TransportOutlet"
 NOTSENT_LOWAT = 128 * 1024
 """Bytes the kernel may hold that it has not sent yet. Above it a write would only hide the backlog from us, and a
 whole keyframe of a 2.5 Mb/s stream still fits in one call."""
-MIN_NOTSENT_LOWAT = 24 * 1024
+MIN_NOTSENT_LOWAT = 16 * 1024
 """The least of it: below, the loop would wake up for every few packets."""
-HELD_SECONDS = 0.25
+HELD_SECONDS = 0.15
 """How much of a slow rung the kernel may hold unsent: what it holds cannot be replaced by smaller pictures."""
 USER_TIMEOUT_MS = 20_000
 """After this long without an acknowledgement the kernel gives the peer up (RFC 5482)."""
@@ -35,7 +35,8 @@ class TcpPath(NamedTuple):
     """A connection as the kernel sees it (`struct tcp_info` of linux/tcp.h).
 
     `unsent` bytes are held that were not sent yet, `acked` have arrived. `delivery_rate` is bytes a second lately; with
-    `is_app_limited` the path could carry more than that. `rtt` is in seconds.
+    `is_app_limited` the path could carry more than that. `rtt` is in seconds, `min_rtt` the least of the last minutes:
+    what lies between them is waiting in the network.
     """
 
     unsent: int
@@ -43,6 +44,7 @@ class TcpPath(NamedTuple):
     delivery_rate: int
     is_app_limited: bool
     rtt: float
+    min_rtt: float
 
 
 class Outlet(Protocol):
@@ -73,7 +75,7 @@ class Outlet(Protocol):
 class SocketOutlet:
     """A second descriptor of the connection's socket: what it is given does not pass through the loop's buffers."""
 
-    __slots__ = ("_loop", "_socket", "_waiting", "send")
+    __slots__ = ("_held", "_loop", "_socket", "_waiting", "send")
 
     send: Callable[[bytes], int]
 
@@ -81,6 +83,7 @@ class SocketOutlet:
         self._socket = _duplicate(descriptor)
         self._loop = loop
         self._waiting = False
+        self._held = NOTSENT_LOWAT
         self.send = self._socket.send
 
     @property
@@ -88,11 +91,14 @@ class SocketOutlet:
         return _look(self._socket)
 
     def set_rate(self, bits_per_second: int) -> None:
-        held = max(MIN_NOTSENT_LOWAT, min(int(bits_per_second / 8 * HELD_SECONDS), NOTSENT_LOWAT))
+        held = self._held = max(MIN_NOTSENT_LOWAT, min(int(bits_per_second / 8 * HELD_SECONDS), NOTSENT_LOWAT))
         with suppress(OSError):  # not TCP
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, held)
 
     def send_many(self, buffers: Sequence[memoryview]) -> int:
+        if self._held < NOTSENT_LOWAT:
+            # the kernel fills a whole 64 KB buffer before it looks at its limit again
+            buffers = _first_bytes(buffers, self._held // 2)
         try:
             return self._socket.sendmsg(buffers)
         except BlockingIOError:
@@ -170,6 +176,16 @@ def open_outlet(transport: asyncio.Transport) -> Outlet:
     return SocketOutlet(sock.fileno(), loop)
 
 
+def _first_bytes(buffers: Sequence[memoryview], size: int) -> list[memoryview]:
+    taken: list[memoryview] = []
+    for buffer in buffers:
+        taken.append(buffer[:size])
+        size -= len(buffer)
+        if size <= 0:
+            break
+    return taken
+
+
 class _HasOptions(Protocol):
     def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
 
@@ -184,8 +200,9 @@ def _look(sock: _HasOptions) -> TcpPath | None:
     (rtt,) = struct.unpack_from("=I", raw, 68)
     (acked,) = struct.unpack_from("=Q", raw, 120)
     (unsent,) = struct.unpack_from("=I", raw, 144)
+    (min_rtt,) = struct.unpack_from("=I", raw, 148)
     (rate,) = struct.unpack_from("=Q", raw, 160)
-    return TcpPath(unsent, acked, rate, bool(raw[7] & 1), rtt / 1e6)
+    return TcpPath(unsent, acked, rate, bool(raw[7] & 1), rtt / 1e6, min_rtt / 1e6)
 
 
 def _duplicate(descriptor: int) -> socket.socket:

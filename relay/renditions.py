@@ -14,7 +14,6 @@ from wire.codecs.h265 import H265Config
 from wire.codecs.opaque import OpaqueConfig
 
 __all__ = [
-    "ASSUMED_AUDIO",
     "AUTO",
     "OVERHEAD",
     "UnknownRendition",
@@ -79,9 +78,17 @@ def find_rendition(stream: Stream, name: str) -> Rendition:
     return found
 
 
-def choices_of(renditions: Iterable[Rendition]) -> tuple[Choice, ...]:
-    """As the policy sees them."""
-    return tuple([Choice(rendition.name, bits_of(rendition)) for rendition in renditions])
+def choices_of(renditions: Iterable[Rendition], *, has_sound: bool, current: str | None = None) -> tuple[Choice, ...]:
+    """As the policy sees them: each needs less than those before it. One that is worse and needs more is no choice: the
+    rung as high as a source of fewer bits, say. Unless it is the `current` one."""
+    choices: list[Choice] = []
+    least: int | None = None
+    for rendition in renditions:
+        bits = bits_of(rendition, has_sound=has_sound)
+        if least is None or bits is None or bits < least or rendition.name == current:
+            choices.append(Choice(rendition.name, bits))
+            least = bits if least is None else min(least, bits or least)
+    return tuple(choices)
 
 
 def has_ladder(stream: Stream) -> bool:
@@ -104,6 +111,7 @@ def is_forecast(track: Track) -> bool:
     return track.is_video and isinstance(track.config, OpaqueConfig) and track.codec is not Codec.AV1
 
 
-def bits_of(rendition: Rendition) -> int | None:
+def bits_of(rendition: Rendition, *, has_sound: bool) -> int | None:
     """What a path must carry for it, in bits a second, sound and headers included. None while unknown."""
-    return None if rendition.bitrate is None else int((rendition.bitrate + ASSUMED_AUDIO) * OVERHEAD)
+    sound = ASSUMED_AUDIO if has_sound else 0
+    return None if rendition.bitrate is None else int((rendition.bitrate + sound) * OVERHEAD)

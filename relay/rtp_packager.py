@@ -31,9 +31,17 @@ SOON = 0.3
 MAX_PACKETS_PER_UNIT = 3000
 """Packets of one picture that the history can hold besides what joiners need. A 4K intra picture has 1,800."""
 AUDIO_PER_WRITE = 2
-"""Packets of sound that leave together: a send costs as much for one as for two, and 20 ms are not heard."""
-
-
+"""Packets of sound that leave together where no pictures come: a send costs as much for one as for two."""
+AUDIO_WAIT = 0.03
+"""Seconds that sound waits for a picture to leave with; it is looked at with each packet, so it may get 20 ms more."""
+AUDIO_SPACING = 0.02
+"""Seconds between two writes of sound: of the pictures of several renditions, or of 60 a second, it skips some."""
+PICTURES_FLOW = 0.2
+"""Seconds without a picture after which sound no longer waits for one."""
+CATCHING_UP = 3.0
+"""Seconds after the sound was first wanted, in which a worker may still work off what is past."""
+FRESH_TICKS = TICKS_PER_SECOND // 5
+"""Sound that is not further behind the live edge has caught up. It is usually 40 ms behind where it is made of AAC."""
 REMEMBERED_PICTURES = 64
 """Pictures whose first packet is known: those that may be held back for another rendition, and then some."""
 
@@ -71,7 +79,8 @@ class RtpPackager:
     `reordered` says that pictures came in another order than they are shown in, which WebRTC cannot show. A source
     whose pts is not its dts will do so; a rung's pts and dts differ only because the source's do. `keyframe_t` is the
     media time of the newest keyframe, `last_t` that of the newest unit. `is_hasty` is noted here of a rung: a keyframe
-    that is asked for comes before pictures that it was given already.
+    that is asked for comes before pictures that it was given already. `on_picture` is called when a picture is on its
+    way: that of the sound is then told to `ride_along`.
     """
 
     def __init__(
@@ -84,6 +93,7 @@ class RtpPackager:
         now: Callable[[], float],
         on_full: Callable[[Callable[[], object]], None],
         on_end: Callable[[RtpPackager], None] = lambda packager: None,
+        on_picture: Callable[[], None] = lambda: None,
     ) -> None:
         self.stream = stream
         self.track = track
@@ -99,6 +109,7 @@ class RtpPackager:
         self.sender = RtpSender(self.history, fan_outs, scheduler=scheduler, now=now, on_full=on_full)
         self._now = now
         self._on_end = on_end
+        self._on_picture = on_picture
         self._opus = OpusClock(self.origin)
         self.keyframe_t: int | None = None
         self._starts: deque[tuple[int, int]] = deque(maxlen=REMEMBERED_PICTURES)
@@ -107,6 +118,11 @@ class RtpPackager:
         self._asked_at: float | None = None
         self._is_deaf = False
         self._unsent_audio = 0
+        self._began = now()
+        self._is_fresh = track.is_video
+        self._unsent_since = 0.0
+        self._audio_sent_at = 0.0
+        self._picture_at = float("-inf")
         self._ended = False
         if track.is_video:
             stream.attach(self, video=track.rendition, audio=None)
@@ -193,6 +209,12 @@ class RtpPackager:
         else:
             self._push_sound(unit)
 
+    def ride_along(self) -> None:
+        """For the packager of the sound: a picture is leaving, and what waits leaves with it."""
+        self._picture_at = now = self._now()
+        if self._unsent_audio and now - self._audio_sent_at >= AUDIO_SPACING:
+            self._send_sound(now)
+
     def on_event(self, event: Event) -> None:
         """Reader: events go by the interaction socket."""
 
@@ -228,6 +250,7 @@ class RtpPackager:
         if unit.keyframe:
             self.sender.note_keyframe(first)
         self.sender.wake()
+        self._on_picture()
         for departure in tuple(self.departures):
             departure.after_picture(unit.pts)
         for arrival in tuple(self.arrivals):
@@ -239,13 +262,36 @@ class RtpPackager:
         return bool(self._starts) and unit.pts <= self._starts[-1][0]
 
     def _push_sound(self, unit: AccessUnit) -> None:
+        if not self._has_caught_up(unit):
+            return
         first = self.sender.head
         self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
         self.sender.note_keyframe(first)
+        now = self._now()
+        if not self._unsent_audio:
+            self._unsent_since = now
         self._unsent_audio += 1
-        if self._unsent_audio >= AUDIO_PER_WRITE:
-            self._unsent_audio = 0
-            self.sender.wake()
+        if now - self._picture_at > PICTURES_FLOW:
+            is_due = self._unsent_audio >= AUDIO_PER_WRITE
+        else:
+            is_due = now - self._unsent_since >= AUDIO_WAIT
+        if is_due:
+            self._send_sound(now)
+
+    def _send_sound(self, now: float) -> None:
+        self._unsent_audio = 0
+        self._audio_sent_at = now
+        self.sender.wake()
+
+    def _has_caught_up(self, unit: AccessUnit) -> bool:
+        """False for what a worker makes of the past when it starts.
+
+        A second of sound at once would stay in a browser's jitter buffer for a minute, and its pictures wait for it.
+        """
+        if not self._is_fresh:
+            behind = self.stream.live_edge - unit.pts
+            self._is_fresh = behind <= FRESH_TICKS or self._now() - self._began > CATCHING_UP
+        return self._is_fresh
 
     def _append(self, payloads: list[bytes], rtp_time: int, t: int) -> None:
         last = len(payloads) - 1

@@ -129,16 +129,20 @@ class RtpSwitch:
                 self._go_over(held, t)
 
     def after_picture(self, t: int) -> None:
-        """Departure. From the source down, the next common keyframe is not waited for: stop here, for one from the rung
-        that it makes now."""
+        """Departure. The next common keyframe is not waited for: all rungs make one when they are asked. The source
+        does not, so from there stop here, for the one that the rung makes now."""
         old, new, stream = self.old, self.new, self.old.stream
-        if self._held is not None or not self._wants_keyframe or old.track.rendition != SOURCE:
-            return
-        if self._forced >= MAX_FORCED or t != stream.live_edge:
+        if self._held is not None or not self._wants_keyframe or self._forced >= MAX_FORCED:
             return
         if new.keyframe_t is None or t - new.last_t > HOLD * TICKS_PER_SECOND:
             return
         rendition = new.track.rendition
+        if old.track.rendition != SOURCE:
+            self._forced += stream.may_request_keyframe(rendition)
+            stream.request_keyframe(rendition)
+            return
+        if t != stream.live_edge:
+            return
         if not stream.may_request_keyframe(rendition) and stream.rung_keyframe_asked_t != t:
             return
         if not new.is_hasty:

@@ -356,9 +356,16 @@ class WhepRelay:
             now=self._now,
             on_full=self._endpoint.when_writable,
             on_end=forget,
+            on_picture=lambda: self._carry_sound(stream),
         )
         self._packagers[key] = packager
         return packager
+
+    def _carry_sound(self, stream: Stream) -> None:
+        """A picture of this stream is leaving: its sound goes along."""
+        sound = self._packagers.get((stream.key, f"audio {Codec.OPUS}"))
+        if sound is not None and sound.stream is stream:
+            sound.ride_along()
 
     def _restart(self, request: web.Request, entry: _Session, remote_ufrag: str) -> web.Response:
         session = entry.session

@@ -116,6 +116,7 @@ class WhepSession:
         self._repairs_left = float(REPAIR_BURST)
         self._repairs_at = now
         self._repeated: dict[int, float] = {}
+        self._repairs_from = 0
 
     def __repr__(self) -> str:
         return f"<WhepSession {self.stream.key} conn={self.number} connected={self.connected_at is not None}>"
@@ -140,6 +141,17 @@ class WhepSession:
         lane = self._picture
         return None if lane is None else lane.target
 
+    @property
+    def octets(self) -> int:
+        """Payload bytes that it was sent so far, repeats left out."""
+        return sum(lane.target.octets for lane in self._lanes if lane.target is not None)
+
+    @property
+    def losses(self) -> tuple[int, int]:
+        """Packets of its picture that it asked for again, and packets that it was sent, so far."""
+        asked = self.counters.repaired + self.counters.unrepaired
+        return asked, 0 if self.target is None else self.target.packets
+
     def sit(self, packager: RtpPackager) -> None:
         """Its picture comes from here from now on."""
         lane = self._picture
@@ -147,6 +159,12 @@ class WhepSession:
             before, lane.packager = lane.packager, packager
             packager.enter(self)
             before.leave(self, None)
+
+    def forget_losses(self) -> None:
+        """Repair nothing of what was sent up to now: a keyframe follows."""
+        target = self.target
+        if target is not None:
+            self._repairs_from = target.next_own
 
     def probe(self, bits_per_second: int) -> None:
         """Fill the path up to this rate; 0 ends it. Nothing happens where the viewer takes no repeats."""
@@ -207,7 +225,8 @@ class WhepSession:
                 self._close(_REASONS.get(event.cause, ENDED), event.detail)
 
     def tick(self, now: float) -> None:
-        """Send reports when they are due."""
+        """Hear what was reported, and send reports when they are due."""
+        self._hear()
         if self.is_watching and now - self._reported_at >= self._report_interval():
             self._report(now)
         if self.seat is not None and self.is_watching:
@@ -226,6 +245,7 @@ class WhepSession:
         sender = self.port.peer.sender
         assert sender is not None, "a connected peer has keys"
         self.connected_at = now
+        self.port.read_reports()
         for lane in self._lanes:
             chosen = lane.chosen
             key = HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id)
@@ -274,7 +294,18 @@ class WhepSession:
     def _ntp(self, t: int) -> int:
         return int((_NTP_UNIX + self.stream.started_at + t / TICKS_PER_SECOND) * (1 << 32))
 
+    def _hear(self) -> None:
+        """The plain reports that did not come by `on_events`."""
+        reports = self.port.reports()
+        if reports is None:
+            return
+        for at, block in reports.blocks:
+            self._on_report(block, at)
+        if reports.remb is not None:
+            self.estimate.note_remb(reports.remb, reports.at)
+
     def _on_rtcp(self, packets: Sequence[rtcp.RtcpPacket], now: float) -> None:
+        self._hear()
         was_heard = self._was_heard
         is_broken = False
         for packet in packets:
@@ -329,7 +360,8 @@ class WhepSession:
         self._repairs_at = now
         for sequence in nack.lost:
             found = lane.target.locate(sequence)
-            if found is None or self._repairs_left < 1:
+            is_past = found is not None and lane.packager.is_video and found[0] < self._repairs_from
+            if found is None or is_past or self._repairs_left < 1:
                 self.counters.unrepaired += 1
                 continue
             own, packet = found

@@ -16,7 +16,7 @@ from media.reasons import NOT_FOUND, STOPPED
 from media.stream import Stream
 from relay.flv_handler import FlvRelay
 from relay.whep_handler import WhepRelay
-from streamer.api_answers import StreamAnswer, StreamsAnswer, ViewerAnswer, ViewersAnswer
+from streamer.api_answers import RenditionsAnswer, StreamAnswer, StreamsAnswer, ViewerAnswer, ViewersAnswer
 from streamer.api_description import describe_api
 from streamer.api_operations import OPERATIONS, PREFIX, Operation, Query, Who
 from streamer.api_views import ApiViews
@@ -66,6 +66,9 @@ class Api:
 
     def list_stream_viewers(self, request: web.Request, *, limit: int) -> ViewersAnswer:
         return self._views.viewers(self._stream(request).key, limit)
+
+    def list_stream_renditions(self, request: web.Request) -> RenditionsAnswer:
+        return self._views.renditions(self._stream(request))
 
     def list_viewers(self, request: web.Request, *, limit: int) -> ViewersAnswer:
         return self._views.viewers(None, limit)

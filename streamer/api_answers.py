@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal, NewType
 
 from ingest.health_values import Finding, Health, Severity
@@ -14,12 +15,15 @@ __all__ = [
     "ProblemAnswer",
     "PublisherAnswer",
     "RecordingAnswer",
+    "RenditionAnswer",
+    "RenditionsAnswer",
     "StreamAnswer",
     "StreamEntry",
     "StreamsAnswer",
     "Timestamp",
     "TrackAnswer",
     "ViewerAnswer",
+    "ViewerHealth",
     "ViewersAnswer",
     "WallAnswer",
 ]
@@ -133,14 +137,57 @@ class StreamAnswer:
     health: Health | None
 
 
+class ViewerHealth(StrEnum):
+    """`behind`: more than its backlog should be waits for it. `skipping`: it has lost pictures and waits for the next
+    keyframe. `lossy`: more of its packets are lost than repairs should have to cover."""
+
+    FINE = "fine"
+    BEHIND = "behind"
+    SKIPPING = "skipping"
+    LOSSY = "lossy"
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionAnswer:
+    """One picture that viewers may be shown. `codec_string` is as RFC 6381 has it, a forecast while it is not made;
+    `bitrate` in bit/s is measured of the source and a bound of a rung; `measured_bitrate` as it came lately; `viewers`
+    those who are shown it now; `cost` in cores, of encoding."""
+
+    name: str
+    codec: str
+    codec_string: str
+    width: int
+    height: int
+    frame_rate: float | None
+    bitrate: int | None
+    measured_bitrate: int | None
+    viewers: int
+    cost: float | None
+    is_made: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionsAnswer:
+    """The source and the rungs that may be asked for now, best first. Empty for sound alone."""
+
+    renditions: tuple[RenditionAnswer, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ViewerAnswer:
-    """A remote player. `queued_bytes` is what its connection has not taken yet, `skips` how often it was too far behind
-    and went on at a later keyframe."""
+    """A remote player. `rendition` is what it is shown now, `asked` what it asked for, None where its network decides;
+    `moving_to` is where it is on its way to, `switches` how often it has changed. `queued_bytes` is what its connection
+    has not taken yet, `skips` how often it was too far behind and went on at a later keyframe. `estimate` is what its
+    path carries in bit/s by its own reports, where it sends them."""
 
     id: str
     room: str
     rendition: str
+    asked: str | None
+    moving_to: str | None
+    switches: int
+    health: ViewerHealth
+    estimate: int | None
     transport: Literal["http-flv", "ws-flv", "whep"]
     peer: str
     joined: Timestamp

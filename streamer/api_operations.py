@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from streamer.api_answers import StreamAnswer, StreamsAnswer, ViewerAnswer, ViewersAnswer
+from streamer.api_answers import RenditionsAnswer, StreamAnswer, StreamsAnswer, ViewerAnswer, ViewersAnswer
 
 __all__ = ["OPERATIONS", "PREFIX", "Operation", "Query", "Who"]
 
@@ -81,6 +81,14 @@ OPERATIONS = (
     ),
     Operation(
         "list_stream_viewers", "GET", "/streams/{room}/viewers", Who.OPERATOR, "Who watches", ViewersAnswer, (_LIMIT,)
+    ),
+    Operation(
+        "list_stream_renditions",
+        "GET",
+        "/streams/{room}/renditions",
+        Who.HOST,
+        "The source and the rungs of its ladder, with what each costs and who is shown it",
+        RenditionsAnswer,
     ),
     Operation("list_viewers", "GET", "/viewers", Who.OPERATOR, "All viewers of this node", ViewersAnswer, (_LIMIT,)),
     Operation("get_viewer", "GET", "/viewers/{id}", Who.OPERATOR, "One viewer", ViewerAnswer),

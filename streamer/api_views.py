@@ -11,22 +11,29 @@ from ingest.health_values import AudioHealth, Health, VideoHealth
 from media.clock import Clock
 from media.hub import Hub
 from media.stream import Stream, StreamState
+from media.ticks import to_ms
 from media.track import SOURCE, Track
+from relay.adaptation import FALL_BACKLOG_MS
 from relay.batch import Framing
 from relay.flv_handler import FlvRelay
+from relay.flv_seat import FlvSeat
 from relay.flv_viewer import FlvViewer
+from relay.renditions import list_renditions
 from relay.whep_handler import WhepRelay
 from relay.whep_session import WhepSession
 from streamer.api_answers import (
     CountersAnswer,
     PublisherAnswer,
     RecordingAnswer,
+    RenditionAnswer,
+    RenditionsAnswer,
     StreamAnswer,
     StreamEntry,
     StreamsAnswer,
     Timestamp,
     TrackAnswer,
     ViewerAnswer,
+    ViewerHealth,
     ViewersAnswer,
     WallAnswer,
 )
@@ -39,6 +46,9 @@ from wire.codecs.opaque import OpaqueConfig
 from wire.codecs.opus import OpusConfig
 
 __all__ = ["ApiViews"]
+
+LOSSY = 0.05
+"""The share of lost packets above which a viewer is no longer fine."""
 
 
 class ApiViews:
@@ -91,6 +101,35 @@ class ApiViews:
         counts.update(session.stream.key for session in self._whep.sessions())
         return counts
 
+    def rendition_counts(self, room: str | None = None) -> Counter[tuple[str, str]]:
+        """Viewers by transport, `flv` or `whep`, and by what they are shown; of one room, or of all."""
+        counts = Counter(("flv", name) for at, name, _ in self._flv.viewers() if room in (None, at))
+        sessions = [session for session in self._whep.sessions() if room in (None, session.stream.key)]
+        counts.update(("whep", session.renditions[0]) for session in sessions)
+        return counts
+
+    def renditions(self, stream: Stream) -> RenditionsAnswer:
+        """What viewers of this stream may be shown."""
+        counts = self.rendition_counts(stream.key)
+        return RenditionsAnswer(
+            tuple(
+                RenditionAnswer(
+                    name=rendition.name,
+                    codec=rendition.codec,
+                    codec_string=rendition.codec_string,
+                    width=rendition.width,
+                    height=rendition.height,
+                    frame_rate=None if rendition.frame_rate is None else round(rendition.frame_rate, 3),
+                    bitrate=rendition.bitrate,
+                    measured_bitrate=stream.bitrate(rendition.name),
+                    viewers=counts["flv", rendition.name] + counts["whep", rendition.name],
+                    cost=rendition.cost,
+                    is_made=rendition.is_made,
+                )
+                for rendition in list_renditions(stream)
+            )
+        )
+
     def viewers(self, room: str | None, limit: int) -> ViewersAnswer:
         """Everybody, or those of one room."""
         found = [viewer for viewer in self._all_viewers() if room is None or viewer.room == room]
@@ -109,10 +148,16 @@ class ApiViews:
 
     def _whep_viewer(self, session: WhepSession) -> ViewerAnswer:
         totals = session.totals()
+        seat, now = session.seat, self._clock.now()
         return ViewerAnswer(
             id=session.id,
             room=session.stream.key,
             rendition=session.renditions[0],
+            asked=seat.wanted if seat else None,
+            moving_to=seat.switch.new.track.rendition if seat and seat.switch else None,
+            switches=seat.switches if seat else 0,
+            health=ViewerHealth.LOSSY if session.estimate.recent_loss(now) > LOSSY else ViewerHealth.FINE,
+            estimate=session.estimate.remb(now),
             transport="whep",
             peer=session.client,
             joined=self._since(session.created_at),
@@ -166,10 +211,16 @@ class ApiViews:
 
     def _viewer(self, room: str, rendition: str, viewer: FlvViewer) -> ViewerAnswer:
         transport: Literal["http-flv", "ws-flv"] = "ws-flv" if viewer.framing is Framing.WEBSOCKET else "http-flv"
+        seat = self._flv.seat_of(viewer)
         return ViewerAnswer(
             id=viewer.id,
             room=room,
             rendition=rendition,
+            asked=seat.wanted if seat else None,
+            moving_to=seat.switch.new.rendition if seat and seat.switch else None,
+            switches=seat.switches if seat else 0,
+            health=_flv_health(viewer, seat),
+            estimate=None,
             transport=transport,
             peer=viewer.peer,
             joined=self._since(viewer.joined_at),
@@ -180,6 +231,13 @@ class ApiViews:
 
     def _since(self, monotonic: float) -> Timestamp:
         return _timestamp(self._clock.wall() - (self._clock.now() - monotonic))
+
+
+def _flv_health(viewer: FlvViewer, seat: FlvSeat | None) -> ViewerHealth:
+    if viewer.is_skipping:
+        return ViewerHealth.SKIPPING
+    is_behind = seat is not None and to_ms(viewer.queued_ticks(seat.packager.newest_dts)) > FALL_BACKLOG_MS
+    return ViewerHealth.BEHIND if is_behind else ViewerHealth.FINE
 
 
 def _timestamp(wall: float) -> Timestamp:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -220,12 +221,16 @@ def _cert(options: argparse.Namespace) -> int:
 
 def _demo(arguments: list[str]) -> int:
     from bench.demo_host import main as demo
-    from streamer.demo import URL_VARIABLE, begin_as_child
+    from bench.demo_show import DemoShow
+    from streamer.demo import SHOW_VARIABLES, URL_VARIABLE, begin_as_child
 
     url = os.environ.get(URL_VARIABLE)
     if not url:
         return demo(arguments)
     begin_as_child()
+    room, token = (os.environ.get(name) for name in SHOW_VARIABLES)
+    if room and token:
+        threading.Thread(target=DemoShow(room, token).run, name="demo-show", daemon=True).start()
     return demo(["--url", url, *arguments])
 
 

@@ -247,9 +247,11 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """A host that publishes a test picture with a clock, a bar code, and a flash with a beep each second."""
+    """A host with a test picture (clock, bar code, a flash with a beep each second) and a scripted show around it."""
 
-    enabled: bool = setting(False, "Start a demo host together with the node.")
+    enabled: bool = setting(
+        False, "Start a demo host together with the node. Viewers without a token may then buy, as with shop.anonymous."
+    )
     room: str = setting("demo", "The room that it publishes to.")
 
 

@@ -14,12 +14,14 @@ from streamer.address import Address
 from streamer.config import LogSettings
 from streamer.logs import set_up_logs
 
-__all__ = ["URL_VARIABLE", "DemoHost", "begin_as_child", "demo_url"]
+__all__ = ["SHOW_VARIABLES", "URL_VARIABLE", "DemoHost", "begin_as_child", "demo_show", "demo_url"]
 
 URL_VARIABLE = "DEMO_HOST_URL"
 """The address travels in the environment: it holds a key, and every user of the machine can read command lines."""
 PARENT_VARIABLE = "DEMO_HOST_PARENT"
 """The node's process id: a host whose node has died already must not begin."""
+SHOW_VARIABLES = ("DEMO_SHOW_URL", "DEMO_SHOW_TOKEN")
+"""The room for the demo's products and words, and a token of a back end."""
 LOG_VARIABLES = ("DEMO_HOST_LOG_LEVEL", "DEMO_HOST_LOG_FORMAT")
 PR_SET_PDEATHSIG = 1
 """prctl(2)."""
@@ -38,6 +40,12 @@ def demo_url(rtmp: Address, room: str, secret: str) -> str:
     return f"rtmp://{Address(host, rtmp.port)}/live/{room}?key={secret}"
 
 
+def demo_show(http: Address, room: str, token: str) -> tuple[str, str]:
+    """Where the demo's show speaks to `room` of the node that listens at `http`, and with which token."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)
+    return f"http://{Address(host, http.port)}/rooms/{room}", token
+
+
 def begin_as_child() -> None:
     """In the demo host's process: end with the node, however that ends, and log as it does. Raises SystemExit."""
     level, style = (os.environ.get(name) for name in LOG_VARIABLES)
@@ -53,10 +61,18 @@ def begin_as_child() -> None:
 
 
 class DemoHost:
-    """Keeps one demo host running."""
+    """Keeps one demo host running, with its show if it is given one."""
 
-    def __init__(self, url: str, *, log: LogSettings | None = None, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        log: LogSettings | None = None,
+        command: Sequence[str] = COMMAND,
+        show: tuple[str, str] | None = None,
+    ) -> None:
         self._url = url
+        self._show = dict(zip(SHOW_VARIABLES, show, strict=True)) if show else {}
         self._log_settings = log or LogSettings()
         self._command = command
 
@@ -66,6 +82,7 @@ class DemoHost:
             environment = {
                 **os.environ,
                 URL_VARIABLE: self._url,
+                **self._show,
                 PARENT_VARIABLE: str(os.getpid()),
                 **dict(zip(LOG_VARIABLES, (self._log_settings.level, self._log_settings.format), strict=True)),
             }

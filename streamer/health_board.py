@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from ingest.health import HealthMonitor
-from ingest.health_values import Health, IngestCounters
+from ingest.health_findings import by_severity
+from ingest.health_values import Finding, Health, IngestCounters
 from media.clock import Clock
 from media.hub import Hub
 from media.publisher import Publisher
@@ -26,10 +28,14 @@ class _Watched:
 
 
 class HealthBoard:
-    """`watch` each new publisher; `prune` about once a second. What it says stays while a publisher may come back."""
+    """`watch` each new publisher; `prune` about once a second. What it says stays while a publisher may come back.
 
-    def __init__(self, hub: Hub, clock: Clock) -> None:
+    `more` finds what is wrong with a stream besides what its publisher sends.
+    """
+
+    def __init__(self, hub: Hub, clock: Clock, more: Callable[[Stream], Iterable[Finding]] = lambda stream: ()) -> None:
         self._hub = hub
+        self._more = more
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
 
@@ -47,7 +53,8 @@ class HealthBoard:
         now = self._clock.now()
         if watched.report is None or now - watched.reported_at >= MAX_AGE_S:
             watched.monitor.declared_frame_rate = stream.declared_frame_rate
-            watched.report = watched.monitor.report(now, _counters(stream))
+            report = watched.monitor.report(now, _counters(stream))
+            watched.report = replace(report, findings=by_severity((*report.findings, *self._more(stream))))
             watched.reported_at = now
         return watched.report
 

@@ -14,7 +14,7 @@ from streamer.health_board import HealthBoard
 from streamer.observe import Sample, histogram_samples
 from streamer.recordings import Recordings
 
-__all__ = ["MediaSamples"]
+__all__ = ["MediaSamples", "rendition_viewers", "switch_samples"]
 
 # A counter that appears with its first event shows no increase for it, so the usual ones are there from the start.
 DROPS = ("before keyframe", "displaced", "overlap", "pts before dts")
@@ -80,6 +80,9 @@ class MediaSamples:
             "Writes that slow viewers went without",
             counters.skipped_batches,
         )
+        for rendition, count in sorted(Counter(name for _, name, _ in flv.viewers()).items()):
+            yield rendition_viewers("flv", rendition, count)
+        yield from switch_samples("flv", flv.switches)
         yield from _by_reason("streamer_flv_closed_total", "FLV viewers closed", flv.closed, CLOSED)
         yield from histogram_samples(
             "streamer_flv_join_seconds", "From a player's request to its first byte of media", counters.join_times
@@ -99,6 +102,19 @@ class MediaSamples:
         yield from _by_reason(
             "streamer_recording_drops_total", "Units left out of recordings", counters.drops, RECORDING_DROPS
         )
+
+
+def rendition_viewers(transport: str, rendition: str, count: int) -> Sample:
+    """How many are shown this rendition."""
+    labels = {"transport": transport, "rendition": rendition}
+    return Sample("streamer_rendition_viewers", "gauge", "Viewers by what they are shown", count, labels)
+
+
+def switch_samples(transport: str, switches: Mapping[tuple[str, str], int]) -> Iterator[Sample]:
+    """Changes of rung."""
+    for (direction, reason), count in sorted(switches.items()):
+        labels = {"transport": transport, "direction": direction, "reason": reason}
+        yield Sample("streamer_switches_total", "counter", "Changes of rung by direction and reason", count, labels)
 
 
 def _one_stream(stream: Stream, sent: int) -> Iterator[Sample]:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -18,20 +18,25 @@ from ingest.authorize import Refusal
 from ingest.rtmp_server import RtmpIngest
 from ingest.rtmp_session import SessionLimits
 from ingest.transcoding import Transcoding
+from interaction.kinds import Role
 from interaction.layer import InteractionLayer
+from interaction.settings import ShopSettings
+from interaction.tokens import Identity
 from media.clock import SystemClock
 from media.gop import GopLimits
 from media.hub import Hub, HubLimits
 from media.publisher import Publisher
+from media.rung import Rung
 from relay.flv_handler import FlvLimits, FlvRelay
 from relay.flv_viewer import ViewerLimits
 from relay.recorder import Recorder
+from relay.rendition_list import RenditionList
 from streamer.access import Access
 from streamer.address import Address
 from streamer.api import Api
 from streamer.api_views import ApiViews
 from streamer.config import Config
-from streamer.demo import DemoHost, demo_url
+from streamer.demo import DemoHost, demo_show, demo_url
 from streamer.event_layer import HubTimelines, event_samples, with_token_key
 from streamer.health_board import HealthBoard
 from streamer.http import HttpSite, ListenError, Sources, build_app
@@ -45,6 +50,8 @@ from streamer.recordings import Recordings
 from streamer.reload import plan_reload
 from streamer.tls import TlsError, TlsFiles
 from streamer.transcode_samples import transcode_samples
+from streamer.usable_rungs import usable_rungs
+from streamer.viewer_counts import ViewerCounts
 from streamer.webrtc_side import WebRtcSide
 from wire.rtmp import RtmpLimits
 
@@ -54,6 +61,8 @@ KEYS_FILE = "keys.json"
 RECORDINGS_FOLDER = "recordings"
 EPOCH_BYTES = 6
 """48 random bits: two broadcasts of a room never share an epoch, and it stays short in every tag and answer."""
+DEMO_TOKEN_S = 365 * 86_400.0
+"""The demo's show outlives no node, and gets no second token."""
 EXPIRE_INTERVAL_S = 1.0
 """How often streams whose publisher did not come back are looked for."""
 
@@ -99,10 +108,12 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
-        self.transcoding = Transcoding()
+        self._rungs: dict[tuple[Rung, ...], tuple[Rung, ...]] = {}
+        self.transcoding = Transcoding(rungs_of=self._rungs_of)
         self.hub.on_open = self.transcoding.watch
         self.webrtc = WebRtcSide(config.webrtc, self.hub, self.clock, authorize=self._authorize, knows=self._knows)
-        self.health = HealthBoard(self.hub, self.clock)
+        self.transcoding.viewers_of = ViewerCounts(self._places, self.clock.now)
+        self.health = HealthBoard(self.hub, self.clock, self.transcoding.findings)
         self.recordings = Recordings(self.hub, Recorder(config.data.dir / RECORDINGS_FOLDER), config.record.rooms)
         self.events = InteractionLayer(
             config.redis,
@@ -111,7 +122,7 @@ class Node:
             clock=self.clock,
             timelines=HubTimelines(self.hub),
             knows=self._knows,
-            shop=config.shop,
+            shop=_shop_of(config),
         )
         self.operators = OperatorAccess(self.keys, self.access.backoff, self.clock)
         self.hub.on_claim = self._on_claim
@@ -125,6 +136,7 @@ class Node:
         """Serve until `stop` is set. Raises KeyFileError, TlsError or ListenError before anything is served."""
         self.keys.load()
         tls = self._tls = TlsFiles.from_settings(self.config.tls)
+        self._rungs = await usable_rungs(self.config.ladder)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.recordings.recorder.close)
             stack.push_async_callback(self.transcoding.wait_closed)
@@ -136,7 +148,7 @@ class Node:
                 parts = (self.loop_lag.run(), self.rtmp.run(), self._expire(), self.events.run(), self.webrtc.run())
                 tasks = [group.create_task(part) for part in parts]
                 if self.config.demo.enabled and bound.rtmp:
-                    tasks.append(group.create_task(self._demo_host(bound.rtmp).run()))
+                    tasks.append(group.create_task(self._demo_host(bound.rtmp, bound.http).run()))
                 if tls:
                     tasks.append(group.create_task(tls.watch()))
                 await stop.wait()
@@ -275,10 +287,22 @@ class Node:
         api = Api(self.hub, self.flv, whep, views=views, access=self.operators)
         return (
             web.get("/live/{room}.flv", self.flv.handle),
+            web.get("/live/{room}/renditions", RenditionList(self.hub).handle),
             *self.webrtc.routes(),
             *self.events.gateway.routes(),
             *api.routes(),
         )
+
+    def _rungs_of(self, room: str) -> tuple[Rung, ...]:
+        """Of a broadcast that begins: what was found to work at the start, or a changed ladder as it is."""
+        rungs = self.config.ladder.for_room(room)
+        return self._rungs.get(rungs, rungs)
+
+    def _places(self) -> Iterator[tuple[str, str]]:
+        """The room and the rendition of everyone who watches."""
+        yield from ((room, rendition) for room, rendition, _ in self.flv.viewers())
+        for session in self.webrtc.whep.sessions():
+            yield from ((session.stream.key, rendition) for rendition in session.renditions)
 
     def _knows(self, room: str) -> bool:
         """A room is one that is live, has a key, or, where anyone may publish, any."""
@@ -298,11 +322,13 @@ class Node:
                 viewers[stream.key],
             )
 
-    def _demo_host(self, rtmp: Address) -> DemoHost:
-        """It gets a key of its own that lives as long as this process."""
-        secret = new_secret()
-        self.keys.grant(self.config.demo.room, secret)
-        return DemoHost(demo_url(rtmp, self.config.demo.room, secret), log=self.config.log)
+    def _demo_host(self, rtmp: Address, http: Address) -> DemoHost:
+        """It gets a key of its own that lives as long as this process, and its show a token."""
+        room, secret = self.config.demo.room, new_secret()
+        self.keys.grant(room, secret)
+        backend = Identity("demo-audience", Role.BACKEND)
+        token = self.events.tokens.sign(backend, room=room, expires=time.time() + DEMO_TOKEN_S)
+        return DemoHost(demo_url(rtmp, room, secret), log=self.config.log, show=demo_show(http, room, token))
 
     def _samples(self) -> Iterator[Sample]:
         yield Sample("process_start_time_seconds", "gauge", "Start time, Unix seconds", self._started_at)
@@ -322,6 +348,11 @@ def _hub_limits(config: Config) -> HubLimits:
     stream = config.stream
     gop = GopLimits(seconds=stream.max_gop_s, size=stream.max_gop_bytes)
     return HubLimits(resume_window=stream.resume_window_s, max_streams=stream.max_streams, gop=gop)
+
+
+def _shop_of(config: Config) -> ShopSettings:
+    """Whoever opens the demo's page may buy, without a back end that signs tokens."""
+    return replace(config.shop, anonymous=True) if config.demo.enabled else config.shop
 
 
 def _flv_limits(config: Config) -> FlvLimits:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterator
 from struct import Struct
 
 from relay.endpoint import ControlMessage, UdpRoute
+from relay.report_inbox import ReportInbox
 from wire.stun import Address as PeerAddress
 
 __all__ = ["Received", "UdpSocket", "bind_tcp"]
@@ -18,6 +20,7 @@ MAX_DATAGRAM = 2048
 _MAPPED = "::ffff:"
 _IPV4_INFO = Struct("=I4s4s")  # in_pktinfo: interface, local address, destination
 _IPV6_INFO = Struct("=16sI")  # in6_pktinfo: address, interface
+_FAMILY = Struct("=H")
 _CONTROL_SIZE = 128
 _IP_PKTINFO = 8
 """linux/in.h; Python 3.11 has no name for it."""
@@ -28,9 +31,10 @@ Received = tuple[bytes, PeerAddress, tuple[ControlMessage, ...]]
 
 
 class UdpSocket:
-    """Bound and non-blocking. Raises OSError when it cannot be."""
+    """Bound and non-blocking. Raises OSError when it cannot be. With an `inbox`, that one reads it."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, inbox: ReportInbox | None = None) -> None:
+        self._inbox = inbox
         self.is_wildcard = host in _WILDCARDS
         self.socket, self.host = _bind(host, port)
         self.port: int = self.socket.getsockname()[1]
@@ -39,13 +43,20 @@ class UdpSocket:
     def __repr__(self) -> str:
         return f"<UdpSocket {self.host} {self.port}>"
 
-    def receive(self) -> Received | None:
-        """The next datagram; None when there is none now."""
-        try:
-            datagram, control, _, sender = self.socket.recvmsg(MAX_DATAGRAM, _CONTROL_SIZE if self.is_wildcard else 0)
-        except OSError:  # nothing there, or an ICMP error of somebody's earlier datagram
-            return None
-        return datagram, PeerAddress(_plain(sender[0]), sender[1]), self._reply_control(control)
+    def receive(self, most: int) -> Iterator[Received]:
+        """What is there now, `most` datagrams or fewer."""
+        if self._inbox is not None:
+            for datagram, raw, control in self._inbox.receive(self.socket.fileno()):
+                yield datagram, _address(raw), self._reply_control(control)
+            return
+        for _ in range(most):
+            try:
+                datagram, ancillary, _, sender = self.socket.recvmsg(
+                    MAX_DATAGRAM, _CONTROL_SIZE if self.is_wildcard else 0
+                )
+            except OSError:  # nothing there, or an ICMP error of somebody's earlier datagram
+                return
+            yield datagram, PeerAddress(_plain(sender[0]), sender[1]), self._reply_control(ancillary)
 
     def route(self, address: PeerAddress, control: tuple[ControlMessage, ...]) -> UdpRoute:
         """How to reach an address."""
@@ -110,6 +121,15 @@ def _bind_one(family: socket.AddressFamily, host: str, port: int) -> socket.sock
         made.close()
         raise
     return made
+
+
+def _address(raw: bytes) -> PeerAddress:
+    """Of a `struct sockaddr_in` or `sockaddr_in6`."""
+    (family,) = _FAMILY.unpack_from(raw)
+    port = int.from_bytes(raw[2:4], "big")
+    if family == socket.AF_INET6:
+        return PeerAddress(_plain(socket.inet_ntop(socket.AF_INET6, raw[8:24])), port)
+    return PeerAddress(socket.inet_ntop(socket.AF_INET, raw[4:8]), port)
 
 
 def _plain(host: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from ingest.endpoint import EndpointFull as NoRoomForPublisher
 from relay.endpoint import ControlMessage, PortOwner, UdpRoute
 from relay.endpoint import EndpointFull as NoRoomForViewer
+from relay.report_inbox import ReportInbox, ReportReader, Reports, take_reports
 from streamer.address import Address, peer_group
 from streamer.candidates import Candidates
 from streamer.ice_tcp import IceTcpConnection
@@ -72,6 +73,8 @@ class Port:
         self._endpoint = endpoint
         self._owner = owner
         self._is_closed = False
+        self._reader: ReportReader | None = None
+        self._heard_from: PeerAddress | None = None
 
     def __repr__(self) -> str:
         return f"<Port {self.peer!r}>"
@@ -93,6 +96,24 @@ class Port:
             return False
         return self._endpoint.send(datagram, remote, self.addresses.get(remote, ()))
 
+    def read_reports(self) -> None:
+        self._reader = self._endpoint.report_reader(self.peer)
+        self._follow_reports()
+
+    def reports(self) -> Reports | None:
+        reader = self._reader
+        if reader is None:
+            return None
+        self.peer.note_heard(reader.heard_at)
+        return take_reports(reader)
+
+    def _follow_reports(self) -> None:
+        """Plain reports are taken in from where media goes, and from nowhere else."""
+        reader, remote = self._reader, None if self._is_closed else self.peer.remote
+        if reader is not None and remote != self._heard_from:
+            self._endpoint.move_reports(reader, self._heard_from, remote)
+            self._heard_from = remote
+
     def flush(self) -> None:
         for datagram, address in self.peer.datagrams_to_send():
             self._endpoint.send_later(datagram, address, self.addresses.get(address, ()))
@@ -104,6 +125,7 @@ class Port:
             self._is_closed = True
             self.peer.close()
             self.flush()
+            self._follow_reports()
             self._endpoint.forget(self)
 
     def receive(self, events: Sequence[PeerEvent], now: float) -> None:
@@ -111,12 +133,15 @@ class Port:
         if not self.peer.rests:
             self.flush()
         if events and not self._is_closed:
+            self._follow_reports()
             self._owner.on_events(events, now)
 
     def next_timeout(self, now: float) -> float | None:
         return None if self._is_closed else self.peer.next_timeout(now)
 
     def handle_timeout(self, now: float) -> None:
+        if self._reader is not None:
+            self.peer.note_heard(self._reader.heard_at)
         self.receive(self.peer.handle_timeout(now), now)
 
 
@@ -124,14 +149,20 @@ class WebRtcEndpoint:
     """`listen`, then `run` beside it; `open` a port for each peer. `now` is monotonic seconds."""
 
     def __init__(
-        self, now: Callable[[], float], limits: EndpointLimits | None = None, *, public_addresses: Sequence[str] = ()
+        self,
+        now: Callable[[], float],
+        limits: EndpointLimits | None = None,
+        *,
+        public_addresses: Sequence[str] = (),
+        inbox: ReportInbox | None = None,
     ) -> None:
         self.timers = Timers(now)
         self.dropped: Counter[str] = Counter()
-        self.datagrams = 0
+        self._handled = 0
         self._now = now
         self.limits = limits or EndpointLimits()
         self._public = public_addresses
+        self._inbox = inbox
         self._context = DtlsContext(today=datetime.now(UTC))
         self._udp: UdpSocket | None = None
         self._tcp: asyncio.Server | None = None
@@ -161,6 +192,21 @@ class WebRtcEndpoint:
         return len(self._connections)
 
     @property
+    def datagrams(self) -> int:
+        """Received so far."""
+        return self._handled + self.reports_taken
+
+    @property
+    def report_readers(self) -> int:
+        """Addresses whose plain reports are read without Python."""
+        return 0 if self._inbox is None else len(self._inbox)
+
+    @property
+    def reports_taken(self) -> int:
+        """Those of them that were plain reports and read without Python."""
+        return 0 if self._inbox is None else self._inbox.taken
+
+    @property
     def verified_addresses(self) -> int:
         """Addresses whose DTLS and media are listened to."""
         return len(self._by_address)
@@ -169,7 +215,7 @@ class WebRtcEndpoint:
         """Open UDP and TCP on one port number. Returns the address. Raises OSError."""
         loop = asyncio.get_running_loop()
         for attempt in range(PORT_ATTEMPTS):
-            udp = UdpSocket(host, port)
+            udp = UdpSocket(host, port, self._inbox)
             try:
                 listener = bind_tcp(udp)
                 self._tcp = await loop.create_server(lambda: IceTcpConnection(self), sock=listener)
@@ -247,6 +293,20 @@ class WebRtcEndpoint:
     def route(self, address: PeerAddress, control: tuple[ControlMessage, ...]) -> UdpRoute | None:
         return None if self._udp is None else self._udp.route(address, control)
 
+    def report_reader(self, peer: WebRtcPeer) -> ReportReader | None:
+        """For the plain reports of a connected peer; None where nothing reads them but Python."""
+        keys = peer.report_keys
+        return None if self._inbox is None or keys is None else self._inbox.reader(*keys)
+
+    def move_reports(self, reader: ReportReader, old: PeerAddress | None, new: PeerAddress | None) -> None:
+        """They come from another address from now on, or, with None, from none."""
+        if self._inbox is None or self._udp is None:
+            return
+        if old is not None and not old.via:
+            self._inbox.forget(self._udp.route(old, ()).raw_sockaddr, reader)
+        if new is not None and not new.via:
+            self._inbox.listen(self._udp.route(new, ()).raw_sockaddr, reader)
+
     def send(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> bool:
         """False when the socket or the connection is full."""
         if address.via:
@@ -315,14 +375,12 @@ class WebRtcEndpoint:
             raise EndpointFull(f"{from_client} peers of one address have not connected yet, which is the limit")
 
     def _on_readable(self) -> None:
-        for _ in range(DATAGRAMS_PER_TURN):
-            received = self._udp.receive() if self._udp is not None else None
-            if received is None:
-                return
-            self._receive(*received)
+        if self._udp is not None:
+            for received in self._udp.receive(DATAGRAMS_PER_TURN):
+                self._receive(*received)
 
     def _receive(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> None:
-        self.datagrams += 1
+        self._handled += 1
         now = self._now()
         if datagram and datagram[0] < 4:  # RFC 7983, 7
             self._receive_stun(datagram, address, control, now)

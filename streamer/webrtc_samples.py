@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from ingest.whip_handler import WhipIngest
 from relay.whep_handler import WhepRelay
+from streamer.media_samples import rendition_viewers, switch_samples
 from streamer.observe import Sample
 from streamer.webrtc_endpoint import WebRtcEndpoint
 
@@ -39,6 +41,10 @@ def _whep_samples(whep: WhepRelay) -> Iterator[Sample]:
     }
     for name, (count, help_text) in counts.items():
         yield Sample(f"streamer_whep_{name}_total", "counter", help_text, count)
+    shown = Counter(session.renditions[0] for session in whep.sessions())
+    for rendition, count in sorted(shown.items()):
+        yield rendition_viewers("whep", rendition, count)
+    yield from switch_samples("whep", whep.switches)
     for reason, count in sorted(whep.closed.items()):
         yield Sample("streamer_whep_closed_total", "counter", "WHEP viewers closed", count, {"reason": reason})
     for status, count in sorted(whep.refused.items()):

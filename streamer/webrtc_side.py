@@ -14,6 +14,7 @@ from ingest.whip_handler import WhipIngest, WhipLimits
 from media.clock import Clock
 from media.hub import Hub
 from relay.fanout import PacketFanOut, choose_fan_out
+from relay.report_inbox import open_inbox
 from relay.rtp_sender import FanOuts
 from relay.whep_handler import WhepLimits, WhepRelay
 from streamer.address import Address
@@ -41,7 +42,9 @@ class WebRtcSide:
         knows: Callable[[str], bool],
     ) -> None:
         now = clock.now
-        self.endpoint = WebRtcEndpoint(now, _endpoint_limits(settings), public_addresses=settings.public_addresses)
+        self.endpoint = WebRtcEndpoint(
+            now, _endpoint_limits(settings), public_addresses=settings.public_addresses, inbox=open_inbox()
+        )
         shared = choose_fan_out()
         _log.info("WebRTC packets are sent by: %s", shared.name)
         fan_outs = FanOuts(shared, PacketFanOut())

@@ -7,7 +7,6 @@ the one that the peer nominates carries the media. DTLS and media are believed o
 from __future__ import annotations
 
 from base64 import b64encode
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from wire import stun
@@ -93,8 +92,8 @@ class IceLiteAgent:
         self.nominated = False
         self._remote_ufrag = remote_ufrag
         self._retired: tuple[IceCredentials, str] | None = None
-        self._verified: OrderedDict[Address, float] = OrderedDict()
-        self._checks: OrderedDict[bytes, Address] = OrderedDict()
+        self._verified: dict[Address, float] = {}
+        self._checks: dict[bytes, Address] = {}
 
     def __repr__(self) -> str:
         return f"<IceLiteAgent {self.local.ufrag}:{self._remote_ufrag} remote={self.remote} nominated={self.nominated}>"
@@ -158,6 +157,8 @@ class IceLiteAgent:
         if message.controlled is not None:
             # RFC 8445, 7.3.1.1: a lite agent can never control, so the peer has to
             return IceReply(stun.binding_error(message.transaction_id, stun.ROLE_CONFLICT, password=password))
+        # the address as it is known already, so that remembered checks do not hold thirty copies of it
+        address = next((known for known in self._verified if known == address), address)
         self._refuse_replay(message.transaction_id, address)
         if self._retired is not None and password == self.local.password.encode():
             self._retired = None
@@ -171,13 +172,13 @@ class IceLiteAgent:
         if seen_from != address:
             raise Malformed(f"check {transaction_id.hex()} of {seen_from} was replayed from {address}")
         while len(self._checks) > MAX_REMEMBERED_CHECKS:
-            self._checks.popitem(last=False)
+            del self._checks[next(iter(self._checks))]
 
     def _verify(self, address: Address, now: float) -> None:
+        self._verified.pop(address, None)  # to the end of the row
         self._verified[address] = now
-        self._verified.move_to_end(address)
         while len(self._verified) > MAX_VERIFIED:
-            self._verified.popitem(last=False)
+            del self._verified[next(iter(self._verified))]
 
     def _follow(self, message: StunMessage, address: Address) -> bool:
         if message.use_candidate:

@@ -101,9 +101,9 @@ class GcmSender:
     """
 
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
-        self.key = _derive(master_key, master_salt + bytes(2), _RTP_KEY, _GCM_KEY_SIZE)
-        self.aead, self.salt = _gcm_session(master_key, master_salt, _RTP_KEY, _RTP_SALT)
-        self._rtcp_aead, self._rtcp_salt = _gcm_session(master_key, master_salt, _RTCP_KEY, _RTCP_SALT)
+        self.key, self.salt = _gcm_keys(master_key, master_salt, _RTP_KEY, _RTP_SALT)
+        rtcp_key, self._rtcp_salt = _gcm_keys(master_key, master_salt, _RTCP_KEY, _RTCP_SALT)
+        self.aead, self._rtcp_aead = AESGCM(self.key), AESGCM(rtcp_key)
         self._rtcp_index = 0
 
     def protect(self, packet: bytes, index: int) -> bytes:
@@ -139,11 +139,15 @@ class GcmSender:
 
 
 class GcmReceiver:
-    """AEAD_AES_128_GCM, incoming: roll-over counters are estimated per SSRC, replays refused."""
+    """AEAD_AES_128_GCM, incoming: roll-over counters are estimated per SSRC, replays refused.
+
+    `rtcp_key` and `rtcp_salt` are the session's own, for a reader that builds its nonces itself.
+    """
 
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
-        self._aead, self._salt = _gcm_session(master_key, master_salt, _RTP_KEY, _RTP_SALT)
-        self._rtcp_aead, self._rtcp_salt = _gcm_session(master_key, master_salt, _RTCP_KEY, _RTCP_SALT)
+        key, self._salt = _gcm_keys(master_key, master_salt, _RTP_KEY, _RTP_SALT)
+        self.rtcp_key, self.rtcp_salt = _gcm_keys(master_key, master_salt, _RTCP_KEY, _RTCP_SALT)
+        self._aead, self._rtcp_aead = AESGCM(key), AESGCM(self.rtcp_key)
         self._sources: dict[int, _ReplayWindow] = {}
         self._rtcp_sources: dict[int, _ReplayWindow] = {}
 
@@ -177,7 +181,7 @@ class GcmReceiver:
         if window is not None:
             window.check(index)
         header = packet[:_RTCP_HEADER_SIZE]
-        nonce = ((ssrc << 48 | index) ^ self._rtcp_salt).to_bytes(12, "big")  # RFC 7714, 9.1
+        nonce = ((ssrc << 48 | index) ^ self.rtcp_salt).to_bytes(12, "big")  # RFC 7714, 9.1
         clear = _decrypt(self._rtcp_aead, nonce, packet[_RTCP_HEADER_SIZE:-4], header + trailer)
         if window is None:
             window = _ReplayWindow(index)
@@ -326,11 +330,12 @@ def _decrypt(aead: AESGCM, nonce: bytes, sealed: bytes, associated: bytes) -> by
         raise Unauthentic(f"authentication failed on {len(sealed)} bytes") from exc
 
 
-def _gcm_session(master_key: bytes, master_salt: bytes, key_label: int, salt_label: int) -> tuple[AESGCM, int]:
+def _gcm_keys(master_key: bytes, master_salt: bytes, key_label: int, salt_label: int) -> tuple[bytes, int]:
+    """Key and salt of one session."""
     # RFC 7714, 11: the derivation is AES-CM's, the 12-byte salt padded with two zero bytes
     salt = master_salt + bytes(2)
     session_salt = _derive(master_key, salt, salt_label, 12)
-    return AESGCM(_derive(master_key, salt, key_label, _GCM_KEY_SIZE)), int.from_bytes(session_salt, "big")
+    return _derive(master_key, salt, key_label, _GCM_KEY_SIZE), int.from_bytes(session_salt, "big")
 
 
 def _derive(master_key: bytes, master_salt: bytes, label: int, size: int) -> bytes:

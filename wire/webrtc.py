@@ -18,7 +18,7 @@ from wire.rtp import rtcp
 from wire.rtp.packet import RtpPacket, is_rtcp, is_rtp_or_rtcp
 from wire.rtp.packet import parse as parse_rtp
 from wire.rtp.rtcp import RtcpPacket
-from wire.srtp import SrtpReceiver, SrtpSender, make_receiver, make_sender
+from wire.srtp import GcmReceiver, SrtpReceiver, SrtpSender, make_receiver, make_sender
 from wire.stun import Address, StunMessage
 
 __all__ = [
@@ -163,6 +163,20 @@ class WebRtcPeer:
         if self.sender is not None and self.remote is not None and self.connected:
             compound = b"".join(packet.to_bytes() for packet in packets)
             self._out.append((self.sender.protect_rtcp(compound), self.remote))
+
+    @property
+    def report_keys(self) -> tuple[bytes, bytes] | None:
+        """Key and salt of the RTCP that the peer sends, for a reader of its own; None where it is not AES-GCM."""
+        receiver = self._receiver
+        if not isinstance(receiver, GcmReceiver):
+            return None
+        return receiver.rtcp_key, receiver.rtcp_salt.to_bytes(12, "big")
+
+    def note_heard(self, at: float) -> None:
+        """What such a reader has opened came from `remote` at this time, and proves consent as well as a check."""
+        if self.remote is not None and at > self._heard_at and self.connected:
+            self.ice.refresh(self.remote, at)
+            self._heard_at = at
 
     @property
     def rests(self) -> bool:

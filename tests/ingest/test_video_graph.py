@@ -10,9 +10,15 @@ import av
 import pytest
 
 from ingest.decode_delay import DecodeDelay
+from ingest.transcode_messages import SourceTrack, SourceUnit
 from ingest.video_graph import GraphLimits, VideoGraph
+from media.flv_demuxer import FlvDemuxer
 from tests.support.encoders import film
 from tests.support.pictures import Film, Sink, config_of, encode, lossless, rung, shown
+from tests.support.rtmp import RANDOM
+from wire.codecs.h264 import H264Config
+from wire.codecs.nal import join_length_prefixed
+from wire.rtmp import PublishRequested, RtmpServer, TagReceived
 
 X264 = "-c:v libx264 -preset ultrafast -threads 1 -g 25"
 X265 = "-c:v libx265 -preset ultrafast -x265-params log-level=error:pools=1:frame-threads=1:keyint=25"
@@ -127,7 +133,7 @@ def test_profile_level_and_size_are_in_the_configuration(plain: Film) -> None:
     }
     assert configs["b"].codec_string == "avc1.42c00d"  # 400 kb/s are above level 1.2
     assert configs["a"].profile_idc == 100
-    assert configs["c"].codec_string.startswith("hvc1.1.6.L30")
+    assert configs["c"].codec_string.startswith("hvc1.1.6.L60")
 
 
 def test_parameter_sets_and_encoder_notes_stay_out_of_units(plain: Film) -> None:
@@ -268,8 +274,6 @@ def test_a_picture_without_tags_is_tagged_as_players_take_the_source(films: dict
 
 
 def _decoded(source: Film) -> list[av.VideoFrame]:
-    from wire.codecs.nal import join_length_prefixed
-
     context = av.CodecContext.create("h264", "r")
     assert isinstance(context, av.VideoCodecContext)
     context.extradata = source.track.record
@@ -404,3 +408,26 @@ def test_what_it_did_and_what_it_cost_is_reported(plain: Film) -> None:
     assert source.cpu_ms > 0
     assert all(report.cpu_ms > 0 for report in rungs)
     assert all(unit.spent_us > 0 for unit in sink.units["a"])
+
+
+def test_what_obs_sends_is_encoded_whole() -> None:
+    server, demuxer = RtmpServer(random_bytes=RANDOM), FlvDemuxer()
+    session = (Path(__file__).parents[1] / "captures" / "obs29_rtmp.bin").read_bytes()
+    pictures = []
+    for at in range(0, len(session), 4096):
+        server.receive_data(session[at : at + 4096])
+        while (event := server.next_event()) is not None:
+            if isinstance(event, PublishRequested):
+                server.accept()
+            if isinstance(event, TagReceived) and (unit := demuxer.read(event.tag)) is not None and unit.is_video:
+                pictures.append(unit)
+    config = pictures[0].track.config
+    assert isinstance(config, H264Config)
+    units = [SourceUnit(n, 1, unit.dts, unit.pts, unit.keyframe, unit.parts) for n, unit in enumerate(pictures)]
+    source = Film(SourceTrack(1, "h264", config.to_avcc(), 0, 0), tuple(units))
+    sink = lossless(source, [rung("a", 360), rung("b", 180), rung("c", 120, codec="h265")])
+    assert (len(units), sink.problems) == (202, [])
+    assert sink.pts("a") == sink.pts("b") == sink.pts("c") == source.pts
+    assert sink.keyframes("a") == sink.keyframes("b") == sink.keyframes("c")
+    assert {unit.pts for unit in units if unit.keyframe} <= set(sink.keyframes("a"))
+    assert len(shown(sink, "c")) == 202

@@ -283,6 +283,21 @@ async def test_a_client_that_says_goodbye_gets_its_answer() -> None:
         await client.close()
 
 
+async def test_after_the_answer_to_a_goodbye_no_media_follows() -> None:
+    """RFC 6455, 5.5.1: no more data frames. Browsers complain about them in their console."""
+    async with Node().serving() as node:
+        node.publish(35)
+        client = await node.watch()
+        await client.frame()
+        client.say(CLOSE, (1000).to_bytes(2, "big"))
+        while node.relay.viewer_count:
+            node.publish(1)
+            await asyncio.sleep(0)
+        await client.frame_of(CLOSE)
+        assert await client.reader.read() == b""
+        await client.close()
+
+
 async def test_an_early_viewer_waits_with_the_head_held_back() -> None:
     async with Node().serving() as node:
         client = await node.get()

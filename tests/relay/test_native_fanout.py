@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay import fanout
-from relay.native_fanout import load_native
+from relay.native import load_native
 
 HEADER = bytes(12)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from media.reasons import ENDED
+from relay.report_inbox import ReportInbox, open_inbox
 from relay.rtp_packager import RtpPackager
 from relay.rtp_target import RtpTarget
 from relay.whep_session import WhepSession
@@ -21,7 +22,7 @@ from streamer import ice_tcp, webrtc_endpoint
 from streamer.candidates import Candidates, local_addresses
 from streamer.config import WebRtcSettings
 from streamer.timers import Timers
-from streamer.udp_socket import UdpSocket
+from streamer.udp_socket import Received, UdpSocket
 from streamer.webrtc_endpoint import Port
 from tests.support.whep_client import viewer
 from tests.support.whep_node import LiveNode, config, publishing, whep_node
@@ -57,6 +58,7 @@ async def test_a_viewer_gets_the_group_and_then_what_is_live(live: LiveNode, tcp
     await eventually(lambda: live.node.webrtc.endpoint.peers == 0)
     await eventually(lambda: live.node.webrtc.endpoint.tcp_connections == 0)
     assert live.node.webrtc.endpoint.verified_addresses == 0
+    assert live.node.webrtc.endpoint.report_readers == 0
     assert len(live.node.webrtc.endpoint.timers) == 0
 
 
@@ -218,6 +220,7 @@ async def test_five_hundred_joins_and_leaves_leave_nothing(live: LiveNode) -> No
     assert live.node.webrtc.whep.joins == 500
     assert live.node.webrtc.whep.viewer_count == 0
     assert webrtc.verified_addresses == 0
+    assert webrtc.report_readers == 0
     assert len(webrtc.timers) == 0
     assert not webrtc._by_ufrag
     assert not list(live.node.webrtc.whep.packagers)
@@ -227,8 +230,9 @@ async def test_five_hundred_joins_and_leaves_leave_nothing(live: LiveNode) -> No
     assert left.total() < 400, f"a few of the last timers may hold theirs, not five hundred: {left}"
 
 
-def test_a_wildcard_socket_answers_from_the_address_that_was_contacted() -> None:
-    server = UdpSocket("::", 0)
+@pytest.mark.parametrize("inbox", [open_inbox(), None], ids=["native", "python"])
+def test_a_wildcard_socket_answers_from_the_address_that_was_contacted(inbox: ReportInbox | None) -> None:
+    server = UdpSocket("::", 0, inbox)
     try:
         for contacted in ("127.0.0.2", "127.0.0.3", "::1"):
             family = socket.AF_INET6 if ":" in contacted else socket.AF_INET
@@ -236,10 +240,10 @@ def test_a_wildcard_socket_answers_from_the_address_that_was_contacted() -> None
                 client.bind(("::1" if ":" in contacted else "127.0.0.1", 0))
                 client.settimeout(5)
                 client.sendto(b"hello", (contacted, server.port))
-                received = None
-                while received is None:
-                    received = server.receive()
-                datagram, address, control = received
+                received: list[Received] = []
+                while not received:
+                    received = list(server.receive(1))
+                datagram, address, control = received[0]
                 assert datagram == b"hello"
                 assert address.host == client.getsockname()[0]
                 route = server.route(address, control)

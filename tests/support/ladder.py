@@ -52,11 +52,19 @@ def _texture(width: int, height: int, grain: int) -> np.ndarray:
     return rng.integers(60, 60 + max(1, grain), (height, width * 2), dtype=np.uint8)
 
 
+@cache
+def _flicker(width: int, height: int, grain: int, turn: int) -> np.ndarray:
+    rng = np.random.default_rng(turn + 1)
+    return rng.integers(0, max(1, grain), (height, width), dtype=np.uint8)
+
+
 def raw_picture(number: int, width: int, height: int, *, grain: int = 8) -> av.VideoFrame:
-    """Picture `number`: a texture that moves, and the code. More `grain` takes more bits."""
+    """Picture `number`: a texture that moves and flickers, and the code. More `grain` takes more bits."""
     planes = np.full((height * 3 // 2, width), 128, np.uint8)
     shift = number * 3 % width
     planes[:height] = _texture(width, height, grain)[:, shift : shift + width]
+    if grain > 8:
+        planes[:height] += _flicker(width, height, grain, number % 7)
     barcode.draw(planes[:height], NUMBER, number)
     return av.VideoFrame.from_ndarray(planes, "yuv420p")
 
@@ -133,6 +141,7 @@ class SourceFilm:
         codec.width, codec.height, codec.pix_fmt, codec.framerate = *size, "yuv420p", FPS
         codec.bit_rate = bitrate
         params = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={bframes}:b-adapt=0:open-gop=0"
+        params += f":vbv-maxrate={bitrate // 1000}:vbv-bufsize={bitrate // 2000}"
         codec.options = {"preset": "ultrafast", "profile": profile, "x264-params": params, "tune": "fastdecode"}
         packets = []
         for number in range(pictures):

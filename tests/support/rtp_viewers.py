@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 
 from relay.endpoint import UdpRoute
+from relay.report_inbox import Reports
 from relay.rtp_batch import HeaderKey, RtpBatch, SharedPacket
 from relay.rtp_target import History, RtpTarget
 from wire.dtls import SrtpKeys, SrtpProfile
@@ -45,6 +46,12 @@ class FakePort:
             self.room -= 1
         self.sent.append(datagram)
         return True
+
+    def read_reports(self) -> None:
+        pass
+
+    def reports(self) -> Reports | None:
+        return None
 
     def flush(self) -> None:
         pass

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from ingest.overload import Overload
 from ingest.transcode_limits import TranscodeLimits
 from ingest.transcoding import Transcoding
 from ingest.worker_process import WORKER_COMMAND
@@ -76,6 +77,16 @@ class Listener:
                 await self._news.wait()
 
 
+class Unhurried(Overload):
+    """Whatever else runs on the machine of the tests, all rungs are made."""
+
+    def judge(self, *args: object, **kwargs: object) -> None:
+        return None
+
+    def has_room(self, room: str, name: str) -> bool:
+        return True
+
+
 class Studio:
     """One room: `publisher` writes, `transcoding` makes what is wanted."""
 
@@ -83,6 +94,7 @@ class Studio:
         self.hub = hub
         self.transcoding = transcoding
         self.publisher = self.claim()
+        self.watching: list[Listener] = []
 
     @property
     def stream(self) -> Stream:
@@ -128,9 +140,12 @@ async def studio(
     max_workers: int = 10,
     max_rungs: int = 10,
     rungs: tuple[Rung, ...] = (),
+    is_judged: bool = False,
 ) -> AsyncIterator[Studio]:
-    """When it is left, every worker has to be gone."""
+    """When it is left, every worker has to be gone. `is_judged`: rungs are shed where the machine is too busy."""
     transcoding = Transcoding(TranscodeLimits(linger, max_workers, max_rungs), command, rungs_of=lambda room: rungs)
+    if not is_judged:
+        transcoding.overload = Unhurried()
     hub = Hub(SystemClock(), new_epoch=lambda: f"e{time.monotonic_ns()}")
     hub.on_open = transcoding.watch
     try:

@@ -14,6 +14,7 @@ from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
 from relay.endpoint import UdpRoute
 from relay.fanout import PacketFanOut
+from relay.report_inbox import Reports
 from relay.rtp_packager import RtpPackager
 from relay.rtp_sender import FanOuts
 from relay.whep_offer import SourceIds, choose
@@ -57,6 +58,12 @@ class PairPort:
         self.log.append(datagram)
         self._pair.down.send(datagram, self._pair.now)
         return True
+
+    def read_reports(self) -> None:
+        pass
+
+    def reports(self) -> Reports | None:
+        return None
 
     def flush(self) -> None:
         self._pair.flush()

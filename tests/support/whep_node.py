@@ -28,6 +28,7 @@ from streamer.config import (
     RtmpSettings,
     WebRtcSettings,
 )
+from streamer.ladder import Ladder
 from streamer.node import Bound, Node
 from tests.support.offers import text
 from tests.support.picture import encode_h264, grey, noise
@@ -61,6 +62,7 @@ def config(data: Path, *, webrtc: WebRtcSettings | None = None, is_open: bool = 
         webrtc=replace(webrtc or WebRtcSettings(join_wait_s=0.3), listen=LOOPBACK),
         drain=DrainSettings(grace_s=0),
         data=DataSettings(dir=data),
+        ladder=Ladder(()),
     )
 
 

@@ -67,7 +67,7 @@ def rfc_pair() -> tuple[GcmSender, GcmReceiver]:
     """With the session keys of RFC 7714, which leaves the derivation out."""
     sender, receiver = gcm()
     sender.aead = sender._rtcp_aead = receiver._aead = receiver._rtcp_aead = AESGCM(RFC_KEY)
-    sender.salt = sender._rtcp_salt = receiver._salt = receiver._rtcp_salt = RFC_SALT
+    sender.salt = sender._rtcp_salt = receiver._salt = receiver.rtcp_salt = RFC_SALT
     return sender, receiver
 
 

@@ -17,11 +17,12 @@ import { type FlvAnchor, flvPlace, readFlvAnchor } from "./flv_position";
 import { webSocketLoader } from "./flv_loader";
 import { FrameWatch } from "./frames";
 import { bufferedAhead, jumpTarget } from "./gap";
+import { LatencyKeeper } from "./latency";
 import type { Place } from "./place";
 import { readProblem } from "./problem";
 
-/** `waiting` may come before the range behind the hole is there. */
-const HOLE_LOOK_MS = 500;
+/** How often the buffer is looked at. `waiting` may come before the range behind a hole is there. */
+const LOOK_MS = 250;
 /** The server holds a question about a stream that is not there yet for 10 s. */
 const WHY_MS = 15_000;
 
@@ -29,9 +30,6 @@ const LIVE: mpegts.Config = {
   isLive: true,
   enableStashBuffer: false,
   lazyLoad: false,
-  liveBufferLatencyChasing: true,
-  liveBufferLatencyMaxLatency: 1.0,
-  liveBufferLatencyMinRemain: 0.3,
   autoCleanupSourceBuffer: true,
   autoCleanupMaxBackwardDuration: 30,
   autoCleanupMinBackwardDuration: 10,
@@ -50,8 +48,9 @@ export class FlvConnection implements Connection {
   #droppedBefore = 0;
   #closeCode: number | null = null;
   #neverOpened = false;
-  #holes: ReturnType<typeof setInterval> | undefined;
-  readonly #onWaiting = (): void => this.#jumpHole();
+  #looking: ReturnType<typeof setInterval> | undefined;
+  readonly #latency = new LatencyKeeper(performance.now());
+  readonly #onWaiting = (): void => this.#wait();
 
   constructor(settings: ConnectionSettings, transport: FlvTransport, listener: ConnectionListener) {
     this.#settings = settings;
@@ -72,12 +71,13 @@ export class FlvConnection implements Connection {
 
   close(): void {
     this.#isOver = true;
-    clearInterval(this.#holes);
+    clearInterval(this.#looking);
     this.#frames.stop();
     this.#settings.video.removeEventListener("waiting", this.#onWaiting);
     const engine = this.#engine;
     this.#engine = null;
     engine?.destroy();
+    this.#settings.video.playbackRate = 1;
   }
 
   get arrived(): number {
@@ -112,7 +112,7 @@ export class FlvConnection implements Connection {
     const engine = this.#newEngine(url);
     this.#engine = engine;
     video.addEventListener("waiting", this.#onWaiting);
-    this.#holes = setInterval(() => this.#lookForHole(), HOLE_LOOK_MS);
+    this.#looking = setInterval(() => this.#look(), LOOK_MS);
     video.srcObject = null; // a WebRTC picture, under which `src` would not be looked at
     engine.attachMediaElement(video);
     engine.load();
@@ -184,16 +184,33 @@ export class FlvConnection implements Connection {
     this.#listener.onEnd(end);
   }
 
-  #lookForHole(): void {
+  #look(): void {
     const { video } = this.#settings;
-    if (!video.paused && video.readyState <= HTMLMediaElement.HAVE_CURRENT_DATA) this.#jumpHole();
+    if (video.paused || video.seeking) return;
+    if (video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA) this.#keepLatency();
+    else this.#jumpHole();
   }
 
-  #jumpHole(): void {
+  /** Nothing more to show: behind a hole there is, else the connection was too slow for this little buffer. */
+  #wait(): void {
+    if (!this.#jumpHole() && !this.#settings.video.seeking) this.#latency.stalled(performance.now());
+  }
+
+  #keepLatency(): void {
+    const { video } = this.#settings;
+    const aheadS = bufferedAhead(video.buffered, video.currentTime);
+    const { rate, jumpS } = this.#latency.look(aheadS, performance.now());
+    if (video.playbackRate !== rate) video.playbackRate = rate;
+    if (jumpS > 0) video.currentTime += jumpS;
+  }
+
+  /** Whether there was one. */
+  #jumpHole(): boolean {
     const { video } = this.#settings;
     const target = jumpTarget(video.buffered, video.currentTime);
-    if (target === null) return;
+    if (target === null) return false;
     this.#jumps++;
     video.currentTime = target;
+    return true;
   }
 }

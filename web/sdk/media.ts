@@ -36,6 +36,8 @@ export interface MediaListener {
   onPlace(place: Place, shown: Shown | null): void;
   onScript(script: unknown): void;
   onTransport(transport: Transport): void;
+  /** The connection is given up; its last picture is still on the element. */
+  onLeave(): void;
 }
 
 export interface MediaSettings extends ConnectionSettings {
@@ -214,12 +216,15 @@ export class Media {
     this.#connection = null;
     if (!connection) return;
     this.#jumpsBefore += connection.measured.jumps;
+    this.#listener.onLeave();
     connection.close();
   }
 
   #frame(place: Place | null, shown: Shown): void {
     this.#framesAll++;
     this.#framesHere++;
+    // The same picture again, as a server answers a browser that misses the next, is no sign of the host.
+    if (place !== null && this.#frameT !== null && place.t <= this.#frameT && this.#state.phase !== "blocked") return;
     this.#noteProgress();
     this.#playing();
     if (place === null) return;

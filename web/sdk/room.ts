@@ -146,7 +146,7 @@ export class Room {
     const you = wire.readYou(message);
     // An anonymous viewer was given a token, to come back as the same.
     if (you?.token && this.#token === null) this.#token = you.token;
-    if (you) this.#listener.onHello({ sender: you.sender, role: you.role, maySend: you.maySend });
+    if (you) this.#listener.onHello({ sender: you.sender, role: you.role, maySend: you.maySend, token: you.token ?? null });
     this.#begin(message);
     this.#tokenRefused = false;
     this.#tell(this.#polls ? "polling" : "joined", null);

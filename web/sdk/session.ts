@@ -77,6 +77,7 @@ export class RoomSession implements types.Session {
       onPlace: (place, shown) => this.#show(place, shown),
       onScript: (script) => this.#script(script),
       onTransport: (transport) => this.#notices.emit("transport", transport),
+      onLeave: () => this.#notices.emit("leave", {}),
     });
     this.#requests = new Requests(this.#room, options.language ?? "en");
     this.#desk = new Desk(
@@ -117,6 +118,10 @@ export class RoomSession implements types.Session {
 
   get state(): types.SessionState {
     return { media: this.#media.state, room: this.#hasRoom ? this.#room.state : NO_ROOM };
+  }
+
+  get isLive(): boolean | null {
+    return this.#room.broadcast.isLive;
   }
 
   get stats(): types.Stats {

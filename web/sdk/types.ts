@@ -54,6 +54,8 @@ export interface Session {
 
   // How it is doing.
   readonly state: SessionState;
+  /** Whether the room says that there is a broadcast now; null while it has not said, and where no room is joined. */
+  readonly isLive: boolean | null;
   readonly stats: Stats;
   /** The transport in use, or being tried. */
   readonly transport: Transport;
@@ -134,6 +136,11 @@ export interface Notices {
   readonly shelf: Shelf;
   /** The picture now comes another way. */
   readonly transport: Transport;
+  /**
+   * The picture's connection is given up, and its last picture is still on the element: copy it now to show it until the
+   * next "frame".
+   */
+  readonly leave: Readonly<Record<string, never>>;
   /** Something that was sent without a promise (likes) was refused. */
   readonly refused: { readonly kind: string; readonly refusal: Refusal };
   /** A sale by wall clock is known before its card is due (`body.opens_ms`): for a countdown. The card's event follows. */
@@ -241,6 +248,8 @@ export interface You {
   readonly sender: string;
   readonly role: "viewer" | "moderator" | "host" | "backend";
   readonly maySend: boolean;
+  /** An anonymous viewer's own: with it as `token` a later session is the same viewer, for a day. Null for others. */
+  readonly token: string | null;
 }
 
 export interface Totals {
@@ -429,6 +438,8 @@ export interface DanmakuLook {
   readonly mode?: "scroll" | "top" | "bottom";
   /** 12 to 64. */
   readonly size?: number;
+  /** Who says it, as the viewer calls themselves; a token's name goes before it. At most 40 characters. */
+  readonly name?: string;
 }
 
 export interface SendMore {

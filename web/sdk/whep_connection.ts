@@ -35,6 +35,7 @@ export class WhepConnection implements Connection {
   #isOver = false;
   #wasConnected = false;
   #arrived = 0;
+  readonly #newest = new Map<"video" | "audio", number>();
   #measured: Measured = { jumps: 0, dropped: 0, freezes: 0, bufferS: 0 };
   #measuring: ReturnType<typeof setInterval> | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
@@ -51,18 +52,13 @@ export class WhepConnection implements Connection {
   }
 
   open(): void {
-    const { video } = this.#settings;
     const media = new MediaStream();
     this.#peer.addTransceiver("video", { direction: "recvonly" });
     this.#peer.addTransceiver("audio", { direction: "recvonly" });
     this.#peer.ontrack = ({ track }) => media.addTrack(track);
     this.#peer.onconnectionstatechange = () => this.#note();
     addEventListener("pagehide", this.#onPageHide);
-    video.srcObject = media;
-    this.#negotiate().catch((error: unknown) => this.#over(this.#failure(error)));
-    video.play().catch((error: DOMException) => {
-      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
-    });
+    this.#negotiate(media).catch((error: unknown) => this.#over(this.#failure(error)));
     this.#frames.start();
     this.#measuring = setInterval(() => void this.#measure(), MEASURE_MS);
   }
@@ -98,7 +94,7 @@ export class WhepConnection implements Connection {
     this.#position.anchorAt(anchor);
   }
 
-  async #negotiate(): Promise<void> {
+  async #negotiate(media: MediaStream): Promise<void> {
     const { origin, room, rendition, token } = this.#settings;
     const offer = await this.#peer.createOffer();
     // Without being asked for stereo, browsers play Opus in mono.
@@ -120,9 +116,23 @@ export class WhepConnection implements Connection {
     if (anchor) this.#position.anchorAt(anchor);
     await this.#peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
     if (this.#isOver) return;
+    this.#play(media);
     this.#listener.onAdmitted();
     this.#deadline = setTimeout(() => this.#over(endOf("no-route", "transport")), ROUTE_MS);
     this.#note();
+  }
+
+  /**
+   * Only now, when the tracks are in it: Chromium decides at this moment how it shows a stream, and for one without a
+   * remote picture it queues what comes in the background, and stays seconds behind after the return. Until then the
+   * picture before stays, and the page counts as loaded.
+   */
+  #play(media: MediaStream): void {
+    const { video } = this.#settings;
+    video.srcObject = media;
+    video.play().catch((error: DOMException) => {
+      if (error.name === "NotAllowedError" && !this.#isOver) this.#listener.onBlocked();
+    });
   }
 
   async #refused(response: Response): Promise<void> {
@@ -181,10 +191,24 @@ export class WhepConnection implements Connection {
     return receiver?.getSynchronizationSources()[0]?.rtpTimestamp;
   }
 
+  /** Whether the picture or the sound is further than when this was asked before; true until there is either. */
+  #hasNews(): boolean {
+    let hasNews = this.#newest.size === 0;
+    for (const kind of ["video", "audio"] as const) {
+      const rtp = this.#lastRtp(kind);
+      const before = this.#newest.get(kind);
+      if (rtp === undefined || (before !== undefined && ((rtp - before) | 0) <= 0)) continue;
+      this.#newest.set(kind, rtp);
+      hasNews = true;
+    }
+    return hasNews;
+  }
+
   async #measure(): Promise<void> {
     const reports = [...(await this.#peer.getStats()).values()].filter(({ type }) => type === "inbound-rtp");
     if (this.#isOver) return;
-    this.#arrived = reports.reduce((sum, report) => sum + (report.packetsReceived ?? 0), 0);
+    // A browser that misses pictures asks for the last one again, and gets it: that is nothing new.
+    if (this.#hasNews()) this.#arrived = reports.reduce((sum, report) => sum + (report.packetsReceived ?? 0), 0);
     const video = reports.find(({ kind }) => kind === "video");
     if (!video) return;
     const emitted: number = video.jitterBufferEmittedCount ?? 0;

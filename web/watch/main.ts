@@ -1,105 +1,141 @@
+// The watch page: joins the SDK's session with what is seen.
+
+import { count } from "../i18n/format";
+import { chooseLanguage, Words } from "../i18n/words";
 import { connect } from "../sdk";
-import type { Session, Stats, Transport } from "../sdk";
-import { roomOf, transportOf } from "./room";
-import { explain } from "./words";
+import type { Session } from "../sdk/types";
+import { Announcements } from "./announcements";
+import { Card } from "./card";
+import { Chat } from "./chat";
+import { Controls } from "./controls";
+import { DanmakuLayer } from "./danmaku/layer";
+import { byId, face, fillWords, setText } from "./dom";
+import { Hearts } from "./hearts";
+import { Identity } from "./identity";
+import { Layout } from "./layout";
+import { Likes } from "./likes";
+import { OrderSheet } from "./order_sheet";
+import { Orders } from "./orders";
+import { Chosen, type Preferences } from "./preferences";
+import { Settings } from "./settings";
+import { Sheet } from "./sheet";
+import { ShelfView } from "./shelf";
+import { keepLastPicture } from "./still";
+import { roomOf, transportOf } from "./page_address";
+import { TroubleView } from "./trouble_view";
 
 declare global {
   interface Window {
-    /** For tests and for the console: where the player is, and how it is doing. */
-    streamer: {
-      readonly nowMs: number | null;
-      readonly epoch: string | null;
-      readonly transport: Transport;
-      readonly stats: Stats;
-    };
+    /** The session, for tests and for the console. */
+    streamer: Session;
+    /** What the danmaku layer has done. */
+    danmaku: DanmakuLayer;
   }
 }
 
-const FACTS_INTERVAL_MS = 500;
-
-function element<T extends HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`the page has no #${id}`);
-  return found as T;
-}
-
-const video = element<HTMLVideoElement>("video");
-const message = element("message");
-const unmute = element<HTMLButtonElement>("unmute");
-const playButton = element<HTMLButtonElement>("play");
-const soundButton = element<HTMLButtonElement>("sound");
-const stage = element("stage");
-
-function tell(text: string): void {
-  if (message.textContent !== text) message.textContent = text;
-}
-
-function setSound(on: boolean): void {
-  video.muted = !on;
-  if (on && video.volume === 0) video.volume = 1;
-}
-
-function togglePlay(): void {
-  if (video.paused) void video.play();
-  else video.pause();
-}
-
-function toggleFull(): void {
-  if (document.fullscreenElement) void document.exitFullscreen();
-  else if (stage.requestFullscreen) void stage.requestFullscreen();
-}
-
-function showControls(): void {
-  unmute.hidden = !video.muted || video.paused;
-  soundButton.textContent = video.muted ? "Sound on" : "Sound off";
-  soundButton.setAttribute("aria-pressed", String(!video.muted));
-  playButton.textContent = video.paused ? "Play" : "Pause";
-}
-
-const NAMES: Readonly<Record<Transport, string>> = { ws: "WebSocket", http: "HTTP", webrtc: "WebRTC" };
-
-function showFacts(session: Session): void {
-  const { bufferS, width, height, dropped } = session.stats;
-  const via = NAMES[session.transport];
-  const picture = width ? `${width}×${height}` : "no picture";
-  const lost = dropped ? ` · ${dropped} frames dropped` : "";
-  element("facts").textContent = `${via} · ${picture} · ${Math.round(bufferS * 1000)} ms buffered${lost}`;
-}
-
-function onKey(event: KeyboardEvent): void {
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
-  const onButton = event.target instanceof HTMLButtonElement;
-  const act: Record<string, () => void> = { m: () => setSound(video.muted), f: toggleFull };
-  // A focused button takes the space bar for itself.
-  if (!onButton) act[" "] = togglePlay;
-  const chosen = act[event.key.toLowerCase()];
-  if (!chosen) return;
-  event.preventDefault();
-  chosen();
-}
-
-function wire(): void {
-  unmute.addEventListener("click", () => setSound(true));
-  soundButton.addEventListener("click", () => setSound(video.muted));
-  playButton.addEventListener("click", togglePlay);
-  element("full").addEventListener("click", toggleFull);
-  document.addEventListener("keydown", onKey);
-  for (const name of ["volumechange", "play", "pause"]) video.addEventListener(name, showControls);
-  showControls();
-}
+const TICK_MS = 250;
 
 function start(room: string): void {
-  document.title = `${room} · Streamer`;
-  element("room").textContent = room;
-  wire();
-  // It shows nothing of the room yet, so it does not join it.
-  const session = connect(room, { video, transport: transportOf(location.search), room: false });
-  session.on("state", ({ media }) => tell(explain(media)));
+  const chosen = new Chosen();
+  const words = new Words(chooseLanguage(location.search, chosen.now.language, navigator.languages));
+  words.render(() => {
+    document.documentElement.lang = words.locale;
+    document.title = words.say("title", { room });
+    fillWords(words);
+  });
+  setText(byId("room"), room);
+  const video = byId<HTMLVideoElement>("video");
+  const identity = new Identity(room);
+  const session = connect(room, {
+    video,
+    transport: transportOf(location.search) ?? chosen.now.transport,
+    language: words.language,
+    ...identity.options,
+  });
+  identity.follow(session);
   window.streamer = session;
-  tell("Connecting.");
-  setInterval(() => showFacts(session), FACTS_INTERVAL_MS);
+  build(session, video, words, chosen);
+}
+
+function build(session: Session, video: HTMLVideoElement, words: Words, chosen: Chosen): void {
+  const layer = new DanmakuLayer(byId<HTMLCanvasElement>("danmaku"));
+  const hearts = new Hearts(byId<HTMLCanvasElement>("hearts"));
+  window.danmaku = layer;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const apply = ({ danmaku, opacity, density }: Preferences): void => {
+    layer.enabled = danmaku && !calm.matches;
+    layer.opacity = opacity;
+    layer.density = density;
+    hearts.enabled = !calm.matches;
+    byId("stage").dataset["calm"] = String(calm.matches && danmaku);
+    controls.render();
+  };
+  const orders = new Orders(session);
+  const orderSheet = new OrderSheet(session, words, orders);
+  const shelfSheet = new Sheet("shelf-sheet", words);
+  const card = new Card(session, words, (offer) => orderSheet.begin(offer));
+  const shelf = new ShelfView(session, words, orders, {
+    buy: (offer) => orderSheet.begin(offer),
+    open: (order) => orderSheet.show(order),
+  });
+  const chat = new Chat(session, words, layer, chosen);
+  const likes = new Likes(session, words, hearts);
+  const settings = new Settings(session, words, chosen, apply);
+  const layout = new Layout(video, words, { shelf: shelf.node, log: chat.log.node, shelfSheet });
+  const look = {
+    get danmaku() {
+      return chosen.now.danmaku;
+    },
+  };
+  const controls = new Controls(session, video, words, look, {
+    toggleDanmaku: () => {
+      chosen.change({ danmaku: !chosen.now.danmaku });
+      apply(chosen.now);
+    },
+    openSettings: () => settings.open(),
+    openShelf: () => layout.openShelf(),
+    buy: () => {
+      const { offer } = card;
+      if (offer?.standing === "open") orderSheet.begin(offer);
+    },
+    write: () => chat.focus(),
+    like: () => likes.press(),
+  });
+  keepLastPicture(session, video, byId<HTMLCanvasElement>("still"));
+  new TroubleView(session, words);
+  new Announcements(session, words);
+  calm.addEventListener("change", () => apply(chosen.now));
+  const follow = (): void => {
+    layer.paused = video.paused || session.state.media.phase !== "playing";
+  };
+  for (const name of ["pause", "play"]) video.addEventListener(name, follow);
+  session.on("state", follow);
+  const showNumbers = (): void => {
+    const { presence } = session.totals;
+    byId("audience").hidden = presence === 0;
+    setText(byId("audience"), words.count("audience", presence, count(presence, words.locale)));
+    const { size } = session.shelf.products;
+    const bag = byId<HTMLButtonElement>("bag");
+    face(bag, "bag", words.count("shelf.open", size));
+    bag.dataset["count"] = size ? String(size) : "";
+  };
+  session.on("totals", showNumbers);
+  session.on("shelf", showNumbers);
+  words.render(showNumbers);
+  apply(chosen.now);
+  setInterval(() => {
+    card.render();
+    shelf.tick();
+    orderSheet.tick();
+    settings.tick();
+  }, TICK_MS);
 }
 
 const room = roomOf(location.pathname);
 if (room) start(room);
-else tell("This address names no room.");
+else {
+  const words = new Words(chooseLanguage(location.search, new Chosen().now.language, navigator.languages));
+  byId("trouble").dataset["level"] = "panel";
+  setText(byId("message"), words.say("trouble.noroom"));
+  setText(byId("hint"), words.say("trouble.noroom.hint"));
+}

@@ -1,0 +1,514 @@
+/* The way in: many datagrams with one recvmmsg, and viewers' plain reports taken in without Python.
+ *
+ * A report is SRTCP by AES-128-GCM (RFC 7714, 9) that holds receiver reports, REMB and descriptions alone. Every viewer
+ * sends one or two a second, all say that nothing is wrong, and each one would cost Python fifty times what it costs
+ * here. Whatever else arrives, and whatever is not understood to the last byte, is handed to Python as it came.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#define _GNU_SOURCE
+#include <Python.h>
+#include <structmember.h>
+
+#include <netinet/in.h>
+#include <openssl/evp.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define KEY_SIZE 16
+#define SALT_SIZE 12
+#define TAG_SIZE 16
+#define TRAILER_SIZE 4 /* RFC 3711, 3.4: the E bit and the index */
+#define HEADER_SIZE 8
+#define ENCRYPTED 0x80000000u
+#define WINDOW 64 /* indices in which a repetition is recognised */
+#define MAX_REPORTED 4 /* a viewer has two streams of ours, and may report on their repetitions */
+#define BLOCK_SIZE 24
+#define MAX_DATAGRAM 2048 /* as streamer.udp_socket has it */
+#define MAX_DATAGRAMS 64
+#define CONTROL_SIZE 128
+
+#define RECEIVER_REPORT 201
+#define DESCRIPTION 202
+#define PAYLOAD_FEEDBACK 206
+#define APPLICATION 15
+#define PADDING 0x20
+
+enum { ASIDE, TAKEN, REPEATED };
+
+/* One report block (RFC 3550, 6.4.1), as numbers, and when it came. */
+typedef struct {
+    uint32_t ssrc, loss, highest, jitter, last_sr, delay;
+    double at;
+} Block;
+
+typedef struct {
+    uint32_t count;
+    Block blocks[MAX_REPORTED];
+    int has_remb;
+    uint64_t remb;
+} Report;
+
+/* What one viewer's reports have said since they were last asked for. */
+typedef struct {
+    PyObject_HEAD
+    EVP_CIPHER_CTX *cipher;
+    unsigned char salt[SALT_SIZE];
+    int has_source;
+    uint32_t source, highest;
+    uint64_t seen; /* bit n: index `highest - n` */
+    int is_fresh;
+    Report report;
+    double heard_at;
+} Reader;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *readers; /* struct sockaddr as bytes -> Reader */
+    unsigned long long taken;
+} Inbox;
+
+static unsigned char datagrams[MAX_DATAGRAMS][MAX_DATAGRAM];
+static struct mmsghdr headers[MAX_DATAGRAMS];
+static struct iovec vectors[MAX_DATAGRAMS];
+static struct sockaddr_storage senders[MAX_DATAGRAMS];
+static union {
+    struct cmsghdr align;
+    unsigned char bytes[CONTROL_SIZE];
+} controls[MAX_DATAGRAMS];
+
+static uint32_t read_u32(const unsigned char *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static double monotonic(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Reading a report. All functions answer whether it is understood. */
+
+static int read_blocks(const unsigned char *body, size_t size, uint32_t count, Report *report)
+{
+    if (size < 4 + (size_t)count * BLOCK_SIZE || report->count + count > MAX_REPORTED)
+        return 0;
+    for (const unsigned char *at = body + 4; count > 0; count--, at += BLOCK_SIZE)
+        report->blocks[report->count++] = (Block){
+            read_u32(at), read_u32(at + 4), read_u32(at + 8), read_u32(at + 12), read_u32(at + 16), read_u32(at + 20), 0,
+        };
+    return 1;
+}
+
+/* draft-alvestrand-rmcat-remb-03, 2.2 */
+static int read_remb(const unsigned char *body, size_t size, Report *report)
+{
+    if (size < 16 || memcmp(body + 8, "REMB", 4) != 0)
+        return 0;
+    uint32_t word = read_u32(body + 12), exponent = word >> 18 & 0x3F;
+    if (size < 16 + 4 * (size_t)(word >> 24) || exponent > 40)
+        return 0;
+    report->has_remb = 1;
+    report->remb = (uint64_t)(word & 0x3FFFF) << exponent;
+    return 1;
+}
+
+static int read_compound(const unsigned char *at, size_t size, Report *report)
+{
+    while (size > 0) {
+        if (size < 4 || at[0] >> 6 != 2 || at[0] & PADDING)
+            return 0;
+        size_t whole = 4 + 4 * ((size_t)at[2] << 8 | at[3]);
+        uint32_t number = at[0] & 0x1F, kind = at[1];
+        if (whole > size)
+            return 0;
+        if (kind == RECEIVER_REPORT) {
+            if (!read_blocks(at + 4, whole - 4, number, report))
+                return 0;
+        } else if (kind == PAYLOAD_FEEDBACK && number == APPLICATION) {
+            if (!read_remb(at + 4, whole - 4, report))
+                return 0;
+        } else if (kind != DESCRIPTION) {
+            return 0;
+        }
+        at += whole;
+        size -= whole;
+    }
+    return 1;
+}
+
+/* RFC 7714, 9: header and trailer are authenticated, what is between them is encrypted too. */
+static int decrypt(Reader *self, const unsigned char *packet, size_t size, unsigned char *clear)
+{
+    unsigned char nonce[SALT_SIZE], associated[HEADER_SIZE + TRAILER_SIZE], tag[TAG_SIZE];
+    size_t body = size - HEADER_SIZE - TAG_SIZE - TRAILER_SIZE;
+    int done = 0;
+    memcpy(nonce, self->salt, SALT_SIZE);
+    for (int i = 0; i < 4; i++) {
+        nonce[2 + i] ^= packet[4 + i];
+        nonce[8 + i] ^= packet[size - TRAILER_SIZE + i] & (i == 0 ? 0x7F : 0xFF);
+    }
+    memcpy(associated, packet, HEADER_SIZE);
+    memcpy(associated + HEADER_SIZE, packet + size - TRAILER_SIZE, TRAILER_SIZE);
+    memcpy(tag, packet + HEADER_SIZE + body, TAG_SIZE);
+    memcpy(clear, packet, HEADER_SIZE);
+    return EVP_DecryptInit_ex(self->cipher, NULL, NULL, NULL, nonce) == 1
+        && EVP_DecryptUpdate(self->cipher, NULL, &done, associated, sizeof associated) == 1
+        && (body == 0 || EVP_DecryptUpdate(self->cipher, clear + HEADER_SIZE, &done, packet + HEADER_SIZE, (int)body) == 1)
+        && EVP_CIPHER_CTX_ctrl(self->cipher, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, tag) == 1
+        && EVP_DecryptFinal_ex(self->cipher, clear + HEADER_SIZE + body, &done) == 1;
+}
+
+/* RFC 3711, 3.3.2. What is too old to tell counts as a repetition. */
+static int is_repeated(const Reader *self, uint32_t source, uint32_t index)
+{
+    if (!self->has_source || source != self->source || index > self->highest)
+        return 0;
+    uint32_t behind = self->highest - index;
+    return behind >= WINDOW || self->seen >> behind & 1;
+}
+
+static void note_index(Reader *self, uint32_t source, uint32_t index)
+{
+    if (!self->has_source) {
+        self->has_source = 1;
+        self->source = source;
+        self->highest = index;
+    }
+    if (index > self->highest) {
+        uint32_t ahead = index - self->highest;
+        self->seen = ahead < WINDOW ? self->seen << ahead : 0;
+        self->highest = index;
+    }
+    self->seen |= (uint64_t)1 << (self->highest - index);
+}
+
+/* The newest word on each stream counts. 0: too many streams. */
+static int merge(Report *all, const Report *newer, double now)
+{
+    Report merged = *all;
+    for (uint32_t i = 0; i < newer->count; i++) {
+        uint32_t at = 0;
+        while (at < merged.count && merged.blocks[at].ssrc != newer->blocks[i].ssrc)
+            at++;
+        if (at == MAX_REPORTED)
+            return 0;
+        merged.count += at == merged.count;
+        merged.blocks[at] = newer->blocks[i];
+        merged.blocks[at].at = now;
+    }
+    if (newer->has_remb) {
+        merged.has_remb = 1;
+        merged.remb = newer->remb;
+    }
+    *all = merged;
+    return 1;
+}
+
+/* TAKEN: a plain report, which is noted. REPEATED: it was taken before. ASIDE: something else. */
+static int take(Reader *self, const unsigned char *packet, size_t size, double now)
+{
+    unsigned char clear[MAX_DATAGRAM];
+    Report report = {0};
+    if (size < HEADER_SIZE + TAG_SIZE + TRAILER_SIZE || size > MAX_DATAGRAM)
+        return ASIDE;
+    uint32_t source = read_u32(packet + 4), word = read_u32(packet + size - TRAILER_SIZE), index = word & ~ENCRYPTED;
+    if (!(word & ENCRYPTED) || (self->has_source && source != self->source))
+        return ASIDE;
+    if (is_repeated(self, source, index))
+        return REPEATED;
+    if (!decrypt(self, packet, size, clear)
+        || !read_compound(clear, size - TAG_SIZE - TRAILER_SIZE, &report) || !merge(&self->report, &report, now))
+        return ASIDE;
+    note_index(self, source, index);
+    self->is_fresh = 1;
+    self->heard_at = now;
+    return TAKEN;
+}
+
+/* Reader */
+
+static void Reader_dealloc(Reader *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    EVP_CIPHER_CTX_free(self->cipher);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyObject *Reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"key", "salt", NULL};
+    Py_buffer key, salt;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*y*", names, &key, &salt))
+        return NULL;
+    Reader *self = NULL;
+    if (key.len != KEY_SIZE || salt.len != SALT_SIZE) {
+        PyErr_Format(PyExc_ValueError, "key of %zd and salt of %zd bytes", key.len, salt.len);
+        goto done;
+    }
+    self = (Reader *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        goto done;
+    memcpy(self->salt, salt.buf, SALT_SIZE);
+    self->cipher = EVP_CIPHER_CTX_new();
+    if (self->cipher == NULL || EVP_DecryptInit_ex(self->cipher, EVP_aes_128_gcm(), NULL, key.buf, NULL) != 1) {
+        PyErr_SetString(PyExc_RuntimeError, "OpenSSL refuses AES-128-GCM");
+        Py_CLEAR(self);
+    }
+done:
+    PyBuffer_Release(&key);
+    PyBuffer_Release(&salt);
+    return (PyObject *)self;
+}
+
+static PyObject *read_block(const Block *block)
+{
+    long lost = (long)(block->loss & 0xFFFFFF) - ((long)(block->loss & 0x800000) << 1); /* 24 bits and a sign */
+    return Py_BuildValue("(d(kIlkkkk))", block->at, (unsigned long)block->ssrc, block->loss >> 24, lost,
+                         (unsigned long)block->highest, (unsigned long)block->jitter, (unsigned long)block->last_sr,
+                         (unsigned long)block->delay);
+}
+
+/* take() -> None | (blocks, remb): what has come since the last call. A block is (when, the fields of a ReportBlock). */
+static PyObject *Reader_take(Reader *self, PyObject *Py_UNUSED(arguments))
+{
+    if (!self->is_fresh)
+        Py_RETURN_NONE;
+    const Report *report = &self->report;
+    PyObject *blocks = PyTuple_New(report->count);
+    if (blocks == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < report->count; i++) {
+        PyObject *block = read_block(&report->blocks[i]);
+        if (block == NULL) {
+            Py_DECREF(blocks);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(blocks, i, block);
+    }
+    PyObject *remb = report->has_remb ? PyLong_FromUnsignedLongLong(report->remb) : Py_NewRef(Py_None);
+    self->is_fresh = 0;
+    self->report = (Report){0};
+    return Py_BuildValue("(NN)", blocks, remb);
+}
+
+/* read(datagram) -> bool: whether it is a plain report, and noted. For tests: `Inbox.receive` does this by itself. */
+static PyObject *Reader_read(Reader *self, PyObject *argument)
+{
+    Py_buffer datagram;
+    if (PyObject_GetBuffer(argument, &datagram, PyBUF_SIMPLE) < 0)
+        return NULL;
+    int outcome = take(self, datagram.buf, (size_t)datagram.len, monotonic());
+    PyBuffer_Release(&datagram);
+    return PyBool_FromLong(outcome == TAKEN);
+}
+
+static PyMethodDef Reader_methods[] = {
+    {"take", (PyCFunction)Reader_take, METH_NOARGS, "What has come since the last call."},
+    {"read", (PyCFunction)Reader_read, METH_O, "Whether this datagram is a plain report."},
+    {NULL, NULL, 0, NULL},
+};
+static PyMemberDef Reader_members[] = {
+    {"heard_at", T_DOUBLE, offsetof(Reader, heard_at), READONLY, "When the last one came, on the monotonic clock."},
+    {NULL, 0, 0, 0, NULL},
+};
+static PyType_Slot Reader_slots[] = {
+    {Py_tp_new, Reader_new},
+    {Py_tp_dealloc, Reader_dealloc},
+    {Py_tp_methods, Reader_methods},
+    {Py_tp_members, Reader_members},
+    {0, NULL},
+};
+static PyType_Spec Reader_spec = {"relay._fanout.Reader", sizeof(Reader), 0, Py_TPFLAGS_DEFAULT, Reader_slots};
+
+static int is_reader(PyObject *object)
+{
+    return Py_TYPE(object)->tp_dealloc == (destructor)Reader_dealloc;
+}
+
+/* Inbox */
+
+static PyObject *Inbox_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    Inbox *self = (Inbox *)type->tp_alloc(type, 0);
+    if (self != NULL && (self->readers = PyDict_New()) == NULL)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static void Inbox_dealloc(Inbox *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(self->readers);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+/* listen(sockaddr: bytes, reader): reports from there are this reader's. */
+static PyObject *Inbox_listen(Inbox *self, PyObject *args)
+{
+    PyObject *address, *reader;
+    if (!PyArg_ParseTuple(args, "SO", &address, &reader))
+        return NULL;
+    if (!is_reader(reader)) {
+        PyErr_SetString(PyExc_TypeError, "not a Reader");
+        return NULL;
+    }
+    if (PyDict_SetItem(self->readers, address, reader) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* forget(sockaddr: bytes, reader): no longer; nothing happens when the address is another reader's by now. */
+static PyObject *Inbox_forget(Inbox *self, PyObject *args)
+{
+    PyObject *address, *reader;
+    if (!PyArg_ParseTuple(args, "SO", &address, &reader))
+        return NULL;
+    PyObject *found = PyDict_GetItemWithError(self->readers, address);
+    if (found == NULL && PyErr_Occurred())
+        return NULL;
+    if (found == reader && PyDict_DelItem(self->readers, address) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static void prepare(void)
+{
+    for (int i = 0; i < MAX_DATAGRAMS; i++) {
+        vectors[i] = (struct iovec){datagrams[i], MAX_DATAGRAM};
+        headers[i].msg_hdr = (struct msghdr){
+            .msg_name = &senders[i],
+            .msg_namelen = sizeof senders[i],
+            .msg_iov = &vectors[i],
+            .msg_iovlen = 1,
+            .msg_control = controls[i].bytes,
+            .msg_controllen = CONTROL_SIZE,
+        };
+    }
+}
+
+static int is_rtcp(const unsigned char *datagram, size_t size)
+{
+    return size >= HEADER_SIZE && datagram[0] >> 6 == 2 && datagram[1] >= 192 && datagram[1] <= 223; /* RFC 5761, 4 */
+}
+
+/* 1: it was a plain report, or the repetition of one; 0: it is for Python; -1: an error. */
+static int take_in(Inbox *self, int number, PyObject *address, double now)
+{
+    const unsigned char *datagram = datagrams[number];
+    size_t size = headers[number].msg_len;
+    if (!is_rtcp(datagram, size))
+        return 0;
+    PyObject *reader = PyDict_GetItemWithError(self->readers, address);
+    if (reader == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    return take((Reader *)reader, datagram, size, now) != ASIDE;
+}
+
+static PyObject *ancillary(struct msghdr *header)
+{
+    PyObject *list = PyList_New(0);
+    if (list == NULL)
+        return NULL;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(header); at != NULL; at = CMSG_NXTHDR(header, at)) {
+        PyObject *entry = Py_BuildValue("(iiy#)", at->cmsg_level, at->cmsg_type, CMSG_DATA(at),
+                                        (Py_ssize_t)(at->cmsg_len - CMSG_LEN(0)));
+        if (entry == NULL || PyList_Append(list, entry) < 0) {
+            Py_XDECREF(entry);
+            Py_DECREF(list);
+            return NULL;
+        }
+        Py_DECREF(entry);
+    }
+    return list;
+}
+
+/* One datagram: taken in, or appended to `rest`. */
+static int sort(Inbox *self, int number, PyObject *rest, double now)
+{
+    struct msghdr *header = &headers[number].msg_hdr;
+    PyObject *address = PyBytes_FromStringAndSize((const char *)&senders[number], header->msg_namelen);
+    if (address == NULL)
+        return -1;
+    int outcome = take_in(self, number, address, now);
+    if (outcome == 0) {
+        PyObject *control = ancillary(header);
+        PyObject *entry = control == NULL ? NULL
+            : Py_BuildValue("(y#ON)", datagrams[number], (Py_ssize_t)headers[number].msg_len, address, control);
+        outcome = entry == NULL ? -1 : PyList_Append(rest, entry);
+        Py_XDECREF(entry);
+    } else if (outcome > 0) {
+        self->taken++;
+        outcome = 0;
+    }
+    Py_DECREF(address);
+    return outcome;
+}
+
+/* receive(fd) -> [(datagram, sockaddr, [(level, type, bytes)])]: what has arrived, MAX_DATAGRAMS at most, without the
+ * reports that were taken in. Nothing there, and an ICMP error of somebody's earlier datagram, are an empty list. */
+static PyObject *Inbox_receive(Inbox *self, PyObject *argument)
+{
+    long fd = PyLong_AsLong(argument);
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    PyObject *rest = PyList_New(0);
+    if (rest == NULL)
+        return NULL;
+    prepare();
+    int count = recvmmsg((int)fd, headers, MAX_DATAGRAMS, MSG_DONTWAIT, NULL);
+    double now = monotonic();
+    for (int number = 0; number < count; number++)
+        if (sort(self, number, rest, now) < 0) {
+            Py_DECREF(rest);
+            return NULL;
+        }
+    return rest;
+}
+
+static Py_ssize_t Inbox_length(Inbox *self)
+{
+    return PyDict_GET_SIZE(self->readers);
+}
+
+static PyMethodDef Inbox_methods[] = {
+    {"listen", (PyCFunction)Inbox_listen, METH_VARARGS, "Reports from this address are this reader's."},
+    {"forget", (PyCFunction)Inbox_forget, METH_VARARGS, "They no longer are."},
+    {"receive", (PyCFunction)Inbox_receive, METH_O, "What has arrived, without the reports that were taken in."},
+    {NULL, NULL, 0, NULL},
+};
+static PyMemberDef Inbox_members[] = {
+    {"taken", T_ULONGLONG, offsetof(Inbox, taken), READONLY, "Reports that were taken in, and repetitions of them."},
+    {NULL, 0, 0, 0, NULL},
+};
+static PyType_Slot Inbox_slots[] = {
+    {Py_tp_new, Inbox_new},
+    {Py_tp_dealloc, Inbox_dealloc},
+    {Py_tp_methods, Inbox_methods},
+    {Py_tp_members, Inbox_members},
+    {Py_mp_length, Inbox_length},
+    {0, NULL},
+};
+static PyType_Spec Inbox_spec = {"relay._fanout.Inbox", sizeof(Inbox), 0, Py_TPFLAGS_DEFAULT, Inbox_slots};
+
+/* For the module's start: see `_fanout.c`. */
+int add_inbox(PyObject *module)
+{
+    PyType_Spec *specs[] = {&Reader_spec, &Inbox_spec};
+    for (int i = 0; i < 2; i++) {
+        PyObject *type = PyType_FromModuleAndSpec(module, specs[i], NULL);
+        if (type == NULL)
+            return -1;
+        int status = PyModule_AddType(module, (PyTypeObject *)type);
+        Py_DECREF(type);
+        if (status < 0)
+            return -1;
+    }
+    return 0;
+}

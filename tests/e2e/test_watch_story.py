@@ -1,0 +1,369 @@
+"""The watch page as people use it: real clicks and keys in Chromium, against a real node with a host and a shop."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from streamer.http_static import BUILT_PAGES
+from tests.support.chromium import CHROMIUM_FLAGS
+from tests.support.encoders import DemoProcess
+from tests.support.eventually import eventually
+from tests.support.node import RunningNode, running_node
+from tests.support.shopkeeper import Shopkeeper
+from tests.support.watching import DESKTOP, PHONE, Watching, watching
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+
+ROOM = "story"
+BUY = "#order .buy.wide"
+KEPT = "#order .done"
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    if not (BUILT_PAGES / "watch.html").exists():
+        pytest.skip("the pages are not built: make web")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """Whoever opens the page may buy."""
+    folder = tmp_path_factory.mktemp("node")
+    settings = ("--set", "shop.anonymous=true", "--set", "shop.pay_s=119")
+    with (
+        running_node(folder, "--open", *settings) as node,
+        DemoProcess(node.publish_url(ROOM), folder / "demo.log"),
+    ):
+        eventually(lambda: node.metric("streamer_stream_units_total", room=ROOM) > 60, "a host", within=20)
+        yield node
+
+
+@pytest.fixture(scope="module")
+def shop(node: RunningNode) -> Shopkeeper:
+    return Shopkeeper(node, ROOM)
+
+
+@pytest.fixture
+def viewer(browser: Browser, node: RunningNode) -> Iterator[Watching]:
+    with watching(browser, node, ROOM, **DESKTOP) as viewer:
+        yield viewer
+
+
+@contextmanager
+def on_show(shop: Shopkeeper, **fields: Any) -> Iterator[str]:
+    """A product of its own, explained by the host for the length of a block."""
+    name = f"tea-{uuid.uuid4().hex[:6]}"
+    shop.product(name, **fields)
+    shop.show(name)
+    try:
+        yield name
+    finally:
+        shop.ask("POST", f"shop/products/{name}/hide")
+
+
+@pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("via", ["webrtc", "ws"])
+def test_the_whole_story(
+    browser: Browser, node: RunningNode, shop: Shopkeeper, via: str, screen: dict[str, Any]
+) -> None:
+    with watching(browser, node, ROOM, **screen) as viewer:
+        viewer.open(f"?via={via}")
+        assert viewer.ask("streamer.transport") == via
+        viewer.press("#unmute")
+        assert viewer.page.evaluate("document.querySelector('#video').muted") is False
+        words = f"你好 🎉 {uuid.uuid4().hex[:6]}"
+        viewer.say(words)
+        eventually(lambda: viewer.page.locator(".saying.own", has_text=words).count() == 1, "one's own words")
+        eventually(lambda: viewer.ask("danmaku.drawn") >= 1, "they cross the picture")
+        likes = viewer.ask("streamer.totals.likes")
+        for _ in range(3):
+            viewer.press("#like")
+        eventually(lambda: viewer.ask("streamer.totals.likes") == likes + 3, "the likes are counted")
+        with on_show(shop, stock=3, limit=2) as tea:
+            viewer.until_text("#card", tea.title())
+            assert "CN¥9.99" in viewer.text("#card")
+            buy_and_give_back(viewer, shop, tea)
+            buy_too_many(viewer, shop, tea)
+        viewer.until_gone("#card")
+
+
+def buy_and_give_back(viewer: Watching, shop: Shopkeeper, tea: str) -> None:
+    buy_two(viewer)
+    order = shop.orders()[-1]
+    assert order["order"] in viewer.text("#order .answer")
+    assert (order["product"], int(order["quantity"]), order["type"]) == (tea, 2, "reserved")
+    assert len([entry for entry in shop.orders() if entry["product"] == tea]) == 1, "pressed twice, bought once"
+    assert "Pay within 1:5" in viewer.text("#order .answer-time")
+    viewer.until_text("#card", "1 left")
+    viewer.press("#order .act")
+    viewer.until_text("#order .answer", "Given back")
+    viewer.press(KEPT)
+    viewer.until_text("#card", "3 left")
+
+
+def buy_two(viewer: Watching) -> None:
+    viewer.press("#card .buy")
+    viewer.press("#order [aria-label='One more']")
+    assert "CN¥19.98" in viewer.text(BUY)
+    viewer.page.locator(BUY).dblclick()
+    viewer.until_text("#order .answer", "It is yours")
+
+
+def buy_too_many(viewer: Watching, shop: Shopkeeper, tea: str) -> None:
+    buy_two(viewer)
+    viewer.press(KEPT)
+    viewer.press("#card .buy")
+    viewer.press(BUY)
+    viewer.until_text("#order .answer", "Not bought")
+    assert "as many as one buyer may have" in viewer.text("#order .answer")
+    viewer.press(KEPT)
+    shop.product(tea, stock=2, limit=2, version=2)
+    eventually(lambda: viewer.text("#card .buy") == "Sold out", "there is none left")
+    assert viewer.page.get_attribute("#card .buy", "aria-disabled") == "true"
+
+
+def test_the_keyboard_alone_is_enough(viewer: Watching, shop: Shopkeeper) -> None:
+    keys = viewer.page.keyboard
+    viewer.open("?via=ws")
+    keys.press("m")
+    assert viewer.page.evaluate("document.querySelector('#video').muted") is False
+    keys.press("k")
+    assert viewer.page.evaluate("document.querySelector('#video').paused")
+    keys.press(" ")
+    eventually(lambda: not viewer.page.evaluate("document.querySelector('#video').paused"), "it plays on")
+    keys.press("c")
+    assert viewer.focused() == "say"
+    keys.type("by keyboard")
+    keys.press("Enter")
+    eventually(lambda: viewer.page.locator(".saying.own", has_text="by keyboard").count() == 1, "it was said")
+    keys.press("Escape")
+    with on_show(shop):
+        viewer.until_shown("#card")
+        keys.press("b")
+        viewer.until_shown("#order")
+        assert "buy" in viewer.focused()
+        keys.press("Enter")
+        viewer.until_text("#order .answer", "It is yours")
+        assert "done" in viewer.focused()
+        keys.press("Escape")
+        viewer.until_gone("#order")
+    keys.press("d")
+    assert viewer.page.is_hidden("#danmaku")
+    keys.press("d")
+
+
+def test_tab_goes_through_everything_in_order_and_stays_in_a_sheet(viewer: Watching) -> None:
+    viewer.open("?via=ws")
+    seen = []
+    while "say" not in seen and len(seen) < 100:
+        viewer.page.keyboard.press("Tab")
+        seen.append(viewer.focused())
+    assert seen[:6] == ["unmute", "play", "sound", "danmaku-switch", "full", "settings-open"]
+    assert seen[-1] == "say"
+    viewer.press("#settings-open")
+    inside = "document.querySelector('#settings').contains(document.activeElement)"
+    for _ in range(30):
+        viewer.page.keyboard.press("Tab")
+        assert viewer.page.evaluate(f"{inside} || document.activeElement === document.body")
+    viewer.page.keyboard.press("Escape")
+    viewer.until_gone("#settings")
+    assert viewer.focused() == "settings-open", "the focus is given back"
+
+
+def test_the_language_changes_while_it_plays_and_is_remembered(viewer: Watching) -> None:
+    viewer.open("?via=ws")
+    connections = viewer.ask("streamer.stats.connections")
+    viewer.press("#settings-open")
+    viewer.press("#settings .chip:has-text('中文')")
+    viewer.until_text("#settings .sheet-title", "设置")
+    assert viewer.page.evaluate("document.documentElement.lang") == "zh-CN"
+    assert viewer.page.get_attribute("#say", "placeholder") == "说点什么"
+    assert viewer.ask("streamer.stats.connections") == connections
+    viewer.open("")
+    assert viewer.page.get_attribute("#say", "placeholder") == "说点什么"
+    viewer.open("?lang=en")
+    assert viewer.page.get_attribute("#say", "placeholder") == "Say something"
+
+
+def test_the_connection_is_chosen_by_hand_and_the_picture_does_not_blink(viewer: Watching) -> None:
+    viewer.open("?via=webrtc")
+    viewer.page.evaluate("""() => {
+        window.blinks = 0;
+        const [video, still] = [document.querySelector('#video'), document.querySelector('#still')];
+        const look = () => {
+            if (video.readyState < 2 && still.hidden) window.blinks++;
+            requestAnimationFrame(look);
+        };
+        look();
+    }""")
+    viewer.press("#settings-open")
+    viewer.press("#settings .chip:has-text('WebSocket')")
+    eventually(lambda: viewer.ask("streamer.transport") == "ws", "the other way")
+    viewer.plays()
+    viewer.until_text("#settings .facts", "WebSocket")
+    eventually(lambda: viewer.page.is_hidden("#still"), "the picture itself")
+    assert viewer.ask("blinks") <= 1
+
+
+def test_a_flash_sale_counts_down_opens_and_ends(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    with on_show(shop, listed=False) as tea:
+        sale = {"product": tea, "amount": 100, "total": 5, "sync": "frame", "opens_in_ms": 3000, "duration_ms": 6000}
+        shop.ask("PUT", f"shop/sales/{tea}", sale)
+        viewer.until_text("#card", "Opens in 0:0")
+        assert viewer.page.get_attribute("#card .buy", "aria-disabled") == "true"
+        eventually(lambda: viewer.text("#card .buy") == "Buy", "it opens")
+        viewer.until_text("#card", "Ends in 0:0")
+        viewer.press("#card .buy")
+        viewer.press(BUY)
+        viewer.until_text("#order .answer", "It is yours")
+        assert "CN¥1.00" in viewer.text("#order .answer")
+        viewer.press(KEPT)
+        eventually(lambda: viewer.text("#card .buy") == "Sale over", "it ends", within=15)
+
+
+def test_a_coupon_is_taken_and_used(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    coupon = f"five-{uuid.uuid4().hex[:6]}"
+    fields = {"title": "Five off", "off": 500, "currency": "CNY", "total": 10}
+    with on_show(shop) as tea:
+        shop.ask("PUT", f"shop/coupons/{coupon}", {**fields, "product": tea})
+        viewer.press(".extra .button")
+        viewer.until_text(".extra", "You have it")
+        viewer.press("#card .buy")
+        viewer.page.select_option("#order select", coupon)
+        viewer.until_text(BUY, "CN¥4.99")
+        viewer.press(BUY)
+        viewer.until_text("#order .answer", "CN¥4.99")
+
+
+def test_a_draw_is_entered_and_won(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    draw = f"draw-{uuid.uuid4().hex[:6]}"
+    shop.ask("PUT", f"shop/lotteries/{draw}", {"title": draw, "duration_ms": 4000})
+    row = f".extra:has-text('{draw}')"
+    viewer.press(f"{row} .button")
+    viewer.until_text(row, "You take part")
+    viewer.until_text(row, "Closed, not drawn yet", within=10)
+    shop.ask("POST", f"shop/lotteries/{draw}/draw")
+    viewer.until_text(row, "You have won!")
+
+
+def test_what_is_said_is_text_and_never_markup(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    evil = "<img src=x onerror=alert(1)><b>bold</b>"
+    shop.say("danmaku", text=evil, name="<i>eve</i>")
+    shop.say("notice", text=evil)
+    viewer.until_text(".chat-log", evil)
+    viewer.until_text("#notice", evil)
+    assert viewer.page.locator(".chat-log :is(img, i), .chat-log b b, #notice *").count() == 0
+
+
+def test_a_refusal_is_said_in_plain_words_and_the_words_come_back(viewer: Watching) -> None:
+    viewer.open("?via=ws")
+    words = uuid.uuid4().hex[:8]
+    viewer.say(words)
+    eventually(lambda: viewer.page.locator(".saying.own", has_text=words).count() == 1, "said once")
+    viewer.say(words)
+    viewer.until_text("#say-note", "You have just said that.")
+    assert viewer.page.input_value("#say") == words
+
+
+def test_words_that_a_moderator_takes_away_are_gone(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    words = uuid.uuid4().hex[:8]
+    said = shop.say("danmaku", text=words)
+    viewer.until_text(".chat-log", words)
+    shop.say("delete", event=said["id"])
+    eventually(lambda: words not in viewer.text(".chat-log"), "it is taken away")
+
+
+def test_a_gift_and_a_notice_are_told(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    shop.say("notice", text="Back in five minutes", level="important")
+    shop.say("gift", gift="rose", count=9, giver="ann", name="Ann")
+    viewer.until_text("#gifts", "Ann gives rose ×9")
+    viewer.until_text("#notice", "Back in five minutes")
+
+
+def test_less_motion_is_a_quiet_list(browser: Browser, node: RunningNode, shop: Shopkeeper) -> None:
+    with watching(browser, node, ROOM, **PHONE, reduced_motion="reduce") as viewer:
+        viewer.open("?via=ws")
+        words = uuid.uuid4().hex[:8]
+        shop.say("danmaku", text=words)
+        viewer.until_text("#ticker", words)
+        assert viewer.page.is_hidden("#danmaku")
+        viewer.press("#like")
+        assert viewer.ask("danmaku.drawn") == 0
+
+
+def test_without_websockets_the_room_is_polled(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.page.route_web_socket("**/*", lambda socket: socket.close())
+    viewer.open("")
+    assert viewer.ask("streamer.state.room.phase") == "polling"
+    with on_show(shop):
+        viewer.until_shown("#card", within=20)
+        viewer.press("#card .buy")
+        viewer.press(BUY)
+        viewer.until_text("#order .answer", "It is yours", within=20)
+    viewer.complaints.clear()  # the browser's own words on each socket that was closed
+
+
+def test_an_expired_link_is_said_and_the_picture_plays(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open(f"?via=ws#token={shop.token('viewer', 'ann', hours=-1)}", plays=False)
+    viewer.until_text("#trouble", "Your link has expired", within=20)
+    eventually(lambda: viewer.ask("streamer.state.media.phase") == "playing", "the picture", within=20)
+    assert viewer.page.is_disabled("#say")
+    assert "token" not in viewer.page.url
+    viewer.complaints.clear()
+
+
+def test_a_token_behind_the_address_is_who_buys(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open(f"?via=ws#token={shop.token('viewer', 'ann')}")
+    assert viewer.ask("streamer.you.sender") == "ann"
+    assert "token" not in viewer.page.url
+    viewer.open("?via=ws")
+    assert viewer.ask("streamer.you.sender") == "ann", "kept for this tab"
+    with on_show(shop):
+        viewer.until_shown("#card")
+        viewer.press("#card .buy")
+        viewer.press(BUY)
+        viewer.until_text("#order .answer", "It is yours")
+    assert shop.orders()[-1]["buyer"] == "ann"
+
+
+def test_orders_of_this_visit_outlive_a_reload(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    with on_show(shop):
+        viewer.until_shown("#card")
+        viewer.press("#card .buy")
+        viewer.press(BUY)
+        viewer.until_text("#order .answer", "It is yours")
+    order = shop.orders()[-1]["order"]
+    viewer.open("?via=ws")
+    viewer.press(".order-row")
+    viewer.until_text("#order .answer", order)
+    shop.ask("POST", f"shop/orders/{order}/confirm")
+    viewer.until_text("#order .answer", "is paid and confirmed", within=15)
+
+
+def test_a_room_without_a_host_says_so_and_begins_by_itself(browser: Browser, node: RunningNode) -> None:
+    with watching(browser, node, "early", **PHONE) as viewer:
+        viewer.open("?via=webrtc", plays=False)
+        viewer.until_text("#trouble", "Nobody is live in this room yet")
+        with DemoProcess(node.publish_url("early"), node.folder / "early.log"):
+            viewer.plays()
+            eventually(lambda: viewer.page.is_hidden("#trouble"), "nothing in front of the picture")
+            assert viewer.text("#badge") == "Live"
+        viewer.until_text("#trouble", "The host's picture has stopped", within=15)
+        assert viewer.text("#badge") == "Waiting"

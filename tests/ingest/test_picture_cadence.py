@@ -1,0 +1,132 @@
+"""Which pictures become keyframes, which ones a rung takes, and how long pictures wait: decided by times alone."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.decode_delay import DecodeDelay
+from ingest.picture_cadence import KeyframeClock, PictureCadence, RateMeter
+
+STEPS = st.lists(st.integers(90, 9_000), min_size=1, max_size=200)
+
+
+def times(steps: list[int]) -> list[int]:
+    at, found = 0, []
+    for step in steps:
+        at += step
+        found.append(at)
+    return found
+
+
+@given(STEPS, st.floats(0.5, 10), st.data())
+def test_keyframes_are_never_further_apart_than_the_interval(
+    steps: list[int], interval: float, data: st.DataObject
+) -> None:
+    clock = KeyframeClock()
+    made, shown = [], times(steps)
+    for pts in shown:
+        own = data.draw(st.booleans())
+        if clock.decide(pts, is_source_keyframe=own, interval=interval):
+            made.append(pts)
+        else:
+            assert not own or pts - made[-1] < 22_500
+    assert made[0] == shown[0]
+    assert all(b - a <= interval * 90_000 + 9_000 for a, b in pairwise(made))
+
+
+def test_a_forced_keyframe_is_the_next_picture_alone() -> None:
+    clock = KeyframeClock()
+    decided = []
+    for pts in range(0, 36_000, 3_000):
+        if pts in (9_000, 12_000):
+            clock.force()
+        decided.append(clock.decide(pts, is_source_keyframe=False, interval=2))
+    assert [n for n, is_key in enumerate(decided) if is_key] == [0, 3, 4]
+
+
+def test_an_interval_of_rounded_times_is_kept_with_the_source() -> None:
+    """A GOP of 60 pictures at 29.97 in whole milliseconds: no second keyframe beside the source's."""
+    clock = KeyframeClock()
+    shown = [round(n * 1001 / 30) * 90 for n in range(600)]
+    made = [n for n, pts in enumerate(shown) if clock.decide(pts, is_source_keyframe=n % 60 == 0, interval=2.0)]
+    assert made == list(range(0, 600, 60))
+
+
+def test_a_jump_back_begins_anew() -> None:
+    clock = KeyframeClock()
+    assert clock.decide(90_000, is_source_keyframe=False, interval=2)
+    assert clock.decide(9_000, is_source_keyframe=False, interval=2)
+
+
+@pytest.mark.parametrize(("source", "wanted", "expected"), [
+    (60, 30, 300), (30, 15, 150), (30, 30, 300), (25, 30, 250), (29.97, 25, 250), (50, 24, 240), (240, 60, 600),
+    (59.94, 29.97, 300), (1, 30, 10),
+])  # fmt: skip
+@pytest.mark.parametrize("grain", [1, 90])
+def test_pictures_are_thinned_evenly(source: float, wanted: float, expected: int, grain: int) -> None:
+    cadence = PictureCadence(wanted)
+    shown = [round(n * 90_000 / source / grain) * grain for n in range(round(source * 10))]
+    taken = [pts for pts in shown if cadence.takes(pts, keyframe=False)]
+    assert abs(len(taken) - expected) <= 1
+    if len(taken) > 20:
+        steps = [b - a for a, b in pairwise(taken)]
+        assert max(steps) <= 90_000 / wanted + 90_000 / source + 180
+
+
+@given(STEPS, st.floats(1, 300), st.data())
+def test_a_keyframe_is_always_taken(steps: list[int], rate: float, data: st.DataObject) -> None:
+    cadence = PictureCadence(rate)
+    assert all(cadence.takes(pts, keyframe=True) for pts in times(steps) if data.draw(st.booleans()))
+
+
+def test_the_rate_is_measured_and_declared_until_then() -> None:
+    meter = RateMeter()
+    assert meter.rate == 30
+    meter.declared = 50
+    assert meter.rate == 50
+    for n in range(20):
+        meter.note(n * 3600)
+    assert meter.rate == 25
+    meter.note(0)  # a jump
+    assert meter.rate == 50
+    for n in range(1, 20):
+        meter.note(n * 9)
+    assert meter.rate == 300
+
+
+@given(st.integers(0, 4), st.integers(1_500, 90_000), st.integers(12, 60), st.randoms())
+def test_the_delay_is_the_depth_of_the_reordering_whatever_the_order(
+    depth: int, step: int, count: int, rng: random.Random
+) -> None:
+    """The n-th unit has the dts of the picture shown `depth` places before, as every muxer makes it."""
+    delay = DecodeDelay()
+    for n, index in enumerate(_reordered(count, depth, rng)):
+        delay.note((n - depth) * step, index * step)
+    assert delay.ticks == depth * step
+
+
+def _reordered(count: int, depth: int, rng: random.Random) -> list[int]:
+    """A decoding order in which no picture comes more than `depth` places after its turn, and the first one first."""
+    waiting, order = list(range(1, count)), [0]
+    for n in range(1, count):
+        must = waiting[0] <= n - depth
+        order.append(waiting.pop(0 if must else rng.randrange(min(len(waiting), 2 * depth + 1))))
+    return order
+
+
+def test_the_delay_grows_and_never_falls() -> None:
+    delay = DecodeDelay(least=900)
+    for n in range(10):
+        delay.note(n * 3600, n * 3600)
+    assert delay.ticks == 900
+    for n in range(10, 20):
+        delay.note(n * 3600, n * 3600 + 7200)
+    assert delay.ticks == 7200
+    for n in range(20, 40):
+        delay.note(n * 3600, n * 3600)
+    assert delay.ticks == 7200

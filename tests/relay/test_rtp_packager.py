@@ -1,0 +1,62 @@
+"""The packager's own rules: sound of the past is not sent to those who have just come."""
+
+from __future__ import annotations
+
+import pytest
+
+from media.gop import GopLimits
+from media.stream import Stream
+from media.ticks import TICKS_PER_SECOND
+from media.track import Codec
+from relay.fanout import PacketFanOut
+from relay.rtp_packager import CATCHING_UP, FRESH_TICKS, RtpPackager
+from relay.rtp_sender import FanOuts
+from tests.support.scheduler import FakeScheduler
+from tests.support.units import FakeClock, audio_track, picture, sound
+
+OPUS = audio_track(Codec.OPUS)
+EDGE = 2 * TICKS_PER_SECOND
+FRAME = TICKS_PER_SECOND // 30
+STEP = TICKS_PER_SECOND // 50
+
+
+class Room:
+    """A stream that has run for two seconds, and a packager of its sound."""
+
+    def __init__(self) -> None:
+        self.scheduler = FakeScheduler(100.0)
+        self.stream = Stream("room", "epoch1", FakeClock(100.0), GopLimits())
+        for t in range(0, EDGE, FRAME):
+            for unit in self.stream.timeline.place(picture(t, key=t == 0), t / TICKS_PER_SECOND):
+                self.stream.deliver(unit)
+        self.packager = RtpPackager(
+            self.stream,
+            OPUS,
+            FanOuts(PacketFanOut(), PacketFanOut()),
+            scheduler=self.scheduler,
+            now=self.scheduler.now,
+            on_full=lambda callback: None,
+        )
+
+    def push(self, behind: int) -> bool:
+        """A sound so many ticks behind the live edge; whether it is there to be sent."""
+        before = self.packager.history.newest
+        self.packager.push(sound(self.stream.live_edge - behind, track=OPUS))
+        return self.packager.history.newest > before
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def test_what_a_worker_makes_of_the_past_is_not_sent(room: Room) -> None:
+    sent = [room.push(behind) for behind in range(TICKS_PER_SECOND, -1, -STEP)]
+    assert sent == [behind <= FRESH_TICKS for behind in range(TICKS_PER_SECOND, -1, -STEP)]
+    assert room.push(TICKS_PER_SECOND), "once it has caught up, sound that falls behind is sound all the same"
+
+
+def test_sound_that_is_always_late_is_heard_after_a_while(room: Room) -> None:
+    assert not room.push(TICKS_PER_SECOND)
+    room.scheduler.run_until(100.0 + CATCHING_UP + 0.1)
+    assert room.push(TICKS_PER_SECOND)

@@ -1,0 +1,168 @@
+"""The watch page in Chromium behind a wire that becomes narrow and wide again: it falls at once, climbs back by itself,
+and every picture stays at its own place on the timeline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from bench import barcode
+from streamer.http_static import BUILT_PAGES
+from tests.support.chromium import CHROMIUM_FLAGS
+from tests.support.ladder import FPS, SourceFilm, rung
+from tests.support.ladder_node import LadderNode, ladder_node
+from tests.support.narrow import Wire, narrow_wire
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+
+RUNGS = (rung("180p", 320, 180, 400_000), rung("90p", 160, 90, 150_000))
+WIDTHS = {"source": 640, "180p": 320, "90p": 160}
+GRAIN = 40
+SECONDS = 110
+NARROW_KBIT = 600
+"""Half of what the source needs."""
+BUSY_MACHINE = 2
+"""Pauses that a machine without a graphics card may make by itself, when it has other things to do."""
+PAUSE_S = 0.35
+FALL_S = 2.0
+STALL_S = 2.5
+"""Pictures that are under way when the wire becomes narrow take so long to pass it."""
+
+WATCH_FRAMES = """() => {
+    const video = document.querySelector("video");
+    window.seen = [];
+    const note = (now, frame) => {
+        window.seen.push([performance.now() / 1000, frame.width, frame.mediaTime]);
+        video.requestVideoFrameCallback(note);
+    };
+    video.requestVideoFrameCallback(note);
+}"""
+CODE = """() => {
+    const video = document.querySelector("video");
+    const canvas = document.createElement("canvas");
+    return new Promise((done) => video.requestVideoFrameCallback(() => {
+        [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+        const pen = canvas.getContext("2d");
+        pen.drawImage(video, 0, 0);
+        const nowMs = window.streamer.nowMs;
+        const band = 4 * Math.ceil(canvas.width / 32);
+        const { data } = pen.getImageData(0, canvas.height - band, canvas.width, band);
+        const luma = [];
+        for (let at = 0; at < data.length; at += 4) luma.push(data[at + 1]);
+        done([nowMs, canvas.width, luma]);
+    }));
+}"""
+
+
+@cache
+def film() -> SourceFilm:
+    return SourceFilm(SECONDS * FPS, gop=2 * FPS, bitrate=1_200_000, profile="baseline", grain=GRAIN)
+
+
+@pytest.fixture(autouse=True)
+def _pages_are_built() -> None:
+    if not (BUILT_PAGES / "watch.html").exists():
+        pytest.skip("the pages are not built")
+
+
+@asynccontextmanager
+async def page_of(executable: str) -> AsyncIterator[Page]:
+    async with async_playwright() as playwright:
+        flags = [*CHROMIUM_FLAGS, "--allow-loopback-in-peer-connection"]
+        browser = await playwright.chromium.launch(executable_path=executable, args=flags)
+        try:
+            yield await browser.new_page()
+        finally:
+            await browser.close()
+
+
+async def until(condition: Callable[[], bool], within: float, what: str) -> float:
+    """The seconds that it took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < within, f"not within {within:g} s: {what}"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - started
+
+
+def rung_of(node: LadderNode) -> str:
+    live = node.live.node
+    shown = [name for _, name, _ in live.flv.viewers()]
+    shown += [session.renditions[0] for session in live.webrtc.whep.sessions()]
+    return shown[0] if shown else "nothing"
+
+
+async def frame_gaps(page: Page, since: int) -> tuple[list[float], int]:
+    """The times between pictures that were shown since `since`, a number of pictures; and how many there are now."""
+    seen: list[list[float]] = await page.evaluate("window.seen")
+    times = [entry[0] for entry in seen[max(0, since - 1) :]]
+    return [b - a for a, b in pairwise(times)], len(seen)
+
+
+async def offset_ms(page: Page) -> float:
+    """From the bar code in the picture to the place that the page has."""
+    for _ in range(5):
+        now_ms, width, luma = await page.evaluate(CODE)
+        code = barcode.read(np.array(luma, np.uint8).reshape(-1, width))
+        if code is not None:  # scaled in the moment of a change
+            return float(now_ms) - code[1] * 1000 / FPS
+    raise AssertionError("no picture carries its number")
+
+
+async def shows(page: Page, width: int, within: float = 10.0) -> None:
+    async with asyncio.timeout(within):
+        while await page.evaluate("document.querySelector('video').videoWidth") != width:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("via", ["webrtc", "flv"])
+def test_a_narrow_network_is_followed_down_and_a_wide_one_up(chromium: str, tmp_path: Path, via: str) -> None:
+    async def scenario(wire: Wire) -> None:
+        browser = wire.program(chromium, tmp_path)
+        async with (
+            ladder_node(tmp_path, film(), RUNGS, host=wire.address, grain=GRAIN) as node,
+            page_of(browser) as page,
+        ):
+            await page.goto(f"{node.base}/watch/demo?via={via}")
+            await shows(page, WIDTHS["source"], 20)
+            await page.evaluate(WATCH_FRAMES)
+            await asyncio.sleep(6)
+            assert rung_of(node) == "source", "a wide wire carries it"
+            offsets = [await offset_ms(page)]
+            _, before = await frame_gaps(page, 0)
+
+            wire.limit(NARROW_KBIT)
+            await until(lambda: rung_of(node) != "source", FALL_S, "a fall")
+            await asyncio.sleep(6)
+            assert rung_of(node) in ("180p", "90p")
+            await shows(page, WIDTHS[rung_of(node)])
+            gaps, narrow = await frame_gaps(page, before)
+            assert max(gaps) < STALL_S
+            offsets.append(await offset_ms(page))
+
+            wire.limit(None)
+            await until(lambda: rung_of(node) == "source", 60, "the way back up")
+            await asyncio.sleep(3)
+            await shows(page, WIDTHS["source"])
+            gaps, _ = await frame_gaps(page, narrow)
+            pauses = [round(gap, 2) for gap in gaps if gap > PAUSE_S]
+            assert len(pauses) <= BUSY_MACHINE, pauses
+            offsets.append(await offset_ms(page))
+            assert max(offsets) - min(offsets) <= 2 * 1000 / FPS, "a picture is at its own time on every rung"
+            stats: dict[str, Any] = await page.evaluate("window.streamer.stats")
+            assert stats["connections"] == 1
+            widths = {int(entry[1]) for entry in await page.evaluate("window.seen")}
+            assert widths >= {WIDTHS["source"], WIDTHS["90p"]} or widths >= {WIDTHS["source"], WIDTHS["180p"]}
+
+    with narrow_wire() as wire:
+        asyncio.run(asyncio.wait_for(scenario(wire), SECONDS))
