@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import ceil
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -80,12 +81,14 @@ Figure = TypeVar("Figure")
 @dataclass(frozen=True, slots=True)
 class Look:
     """The server `at` seconds of the window: processor time so far, memory, its metrics. None: that is not known.
-    `kernel_drops` are the machine's.
+    `own_cpu_seconds` and `own_memory` are its process alone, without children. `kernel_drops` are the machine's.
     """
 
     at: float
     cpu_seconds: float | None
     memory: Memory | None
+    own_cpu_seconds: float | None
+    own_memory: Memory | None
     counts: Counts | None
     kernel_drops: dict[str, int]
 
@@ -103,6 +106,12 @@ class Measured(Generic[Report]):
     def cpu(self) -> float | None:
         """Percent of a core over the window."""
         first, last = self.looks[0].cpu_seconds, self.looks[-1].cpu_seconds
+        return None if first is None or last is None else 100 * (last - first) / self.seconds
+
+    @property
+    def own_cpu(self) -> float | None:
+        """The same of the process alone."""
+        first, last = self.looks[0].own_cpu_seconds, self.looks[-1].own_cpu_seconds
         return None if first is None or last is None else 100 * (last - first) / self.seconds
 
     @property
@@ -125,7 +134,10 @@ class Measured(Generic[Report]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFigures:
-    """What every load bench tells of the run, the server and the load. Processor shares are percent of one core."""
+    """What every load bench tells of the run, the server and the load. Processor shares are percent of one core.
+
+    `server_own_...` is the server's process without its children, as transcode workers.
+    """
 
     conditions: dict[str, Any]
     seconds: float
@@ -133,6 +145,8 @@ class LoadFigures:
     viewers_lost: dict[str, int]
     server_cpu: float | None
     server_cpu_per_viewer: float | None
+    server_own_cpu_per_viewer: float | None
+    server_own_memory: Memory | None
     server_memory_before: Memory | None
     server_memory: Memory | None
     server_memory_series: list[MemoryAt]
@@ -156,13 +170,15 @@ class MemoryAt:
 
 def load_figures(measured: Measured[Any], viewers: int, watching: int, lost: Mapping[str, int]) -> dict[str, Any]:
     """The fields of `LoadFigures` that are measured; `watching` viewers saw the end."""
-    cpu = measured.cpu
+    cpu, own_cpu = measured.cpu, measured.own_cpu
     return {
         "seconds": measured.seconds,
         "viewers_watching": watching,
         "viewers_lost": dict(lost),
         "server_cpu": cpu,
         "server_cpu_per_viewer": None if cpu is None else cpu / max(1, watching),
+        "server_own_cpu_per_viewer": None if own_cpu is None else own_cpu / max(1, watching),
+        "server_own_memory": measured.looks[-1].own_memory,
         "server_memory_before": measured.before,
         "server_memory": measured.memory,
         "server_memory_series": [
@@ -232,7 +248,13 @@ def _look_on(options: LoadOptions, metrics: str | None) -> Iterator[Look]:
         counts = scrape(metrics) if metrics else None
         pid = options.pid
         yield Look(
-            time.monotonic() - begun, _if_alive(cpu_seconds, pid), _if_alive(memory, pid), counts, kernel_drops()
+            time.monotonic() - begun,
+            _if_alive(cpu_seconds, pid),
+            _if_alive(memory, pid),
+            _if_alive(partial(cpu_seconds, alone=True), pid),
+            _if_alive(partial(memory, alone=True), pid),
+            counts,
+            kernel_drops(),
         )
 
 

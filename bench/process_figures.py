@@ -33,22 +33,30 @@ def process_tree(pid: int) -> list[int]:
     return tree
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of the tree so far, in steps of 10 ms; children that ended and were waited for included."""
-    fields = [_stat(member) for member in process_tree(pid)]
-    ticks = sum(int(value) for stat in fields if stat is not None for value in stat[11:15])
+def cpu_seconds(pid: int, *, alone: bool = False) -> float:
+    """User and system time of the tree so far, in steps of 10 ms; children that ended and were waited for included.
+
+    With `alone` of the process itself, without any child.
+    """
+    fields = [_stat(member) for member in _members(pid, alone=alone)]
+    times = slice(11, 13) if alone else slice(11, 15)
+    ticks = sum(int(value) for stat in fields if stat is not None for value in stat[times])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def memory(pid: int) -> Memory:
-    """Of the tree. PermissionError for another user's process."""
+def memory(pid: int, *, alone: bool = False) -> Memory:
+    """Of the tree, or of the process itself. PermissionError for another user's process."""
     totals = {"Rss:": 0, "Pss:": 0}
-    for member in process_tree(pid):
+    for member in _members(pid, alone=alone):
         for line in (PROC / str(member) / "smaps_rollup").read_text().splitlines():
             name, *rest = line.split()
             if name in totals:
                 totals[name] += int(rest[0]) * 1024
     return Memory(totals["Rss:"], totals["Pss:"])
+
+
+def _members(pid: int, *, alone: bool) -> list[int]:
+    return process_tree(pid)[:1] if alone else process_tree(pid)
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -30,7 +30,7 @@ __all__ = ["SyncOptions", "SyncRun", "open_run"]
 PICTURE_S = 30.0
 """For a first picture on a busy machine."""
 HOST_FRAMES = 30
-LAST_S = 8.0
+LAST_S = 20.0
 """After the last event, for the slowest page to reach it."""
 CALIBRATION_FRAMES = 90
 PUNCTUAL_S = 0.003

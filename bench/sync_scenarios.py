@@ -22,6 +22,13 @@ BOUGHT_S = 20.0
 LOOK_S = 0.1
 CLOCK_MS = 1.0
 """The page's clock and the store's are this machine's, in whole milliseconds."""
+RENDITIONS = """async (address) => {
+  const response = await fetch(address);
+  if (!response.ok) return [];
+  const answer = await response.json();
+  return Array.isArray(answer) ? answer : answer.renditions;
+}"""
+"""What the server offers, whatever the SDK makes of it."""
 PRESS = """([sale, token]) => {
   session.setToken(token);  // nobody buys without a name
   const pressed = (window.pressed = { shownMs: null, opensMs: null, boughtMs: null, tooEarly: 0, other: [] });
@@ -117,8 +124,8 @@ class RungSwitch(Scenario):
     """Every page pins another rung, and goes back to the one that the server gives."""
 
     async def before(self) -> None:
-        page = self.run.viewers[0].window.page
-        rungs = [rung["name"] for rung in await page.evaluate("session.renditions()") if rung["name"] != "source"]
+        renditions = await self.run.viewers[0].ask(RENDITIONS, f"/live/{self.run.options.room}/renditions")
+        rungs = [rung["name"] for rung in renditions if rung["name"] != "source"]
         if not rungs:
             raise ChildError("the scenario needs a ladder: this server makes no rung beside the source")
         self._rung = rungs[0]
@@ -131,7 +138,7 @@ class RungSwitch(Scenario):
 
     async def _pin(self, rung: str | None) -> None:
         for viewer in self.run.viewers:
-            await viewer.window.page.evaluate("(rung) => session.setRendition(rung)", rung)
+            await viewer.ask("(rung) => session.setRendition(rung)", rung)
 
 
 class Wall(Scenario):
@@ -166,7 +173,7 @@ class Hold(Scenario):
         product = {"title": "Bench", "amount": AMOUNT, "currency": "CNY", "stock": 10, "listed": False}
         await poster.ask(f"shop/products/{SALE}", product, method="PUT")
         for viewer in self.run.viewers:
-            await viewer.window.page.evaluate(PRESS, [SALE, self.run.site.token])
+            await viewer.ask(PRESS, [SALE, self.run.site.token])
 
     async def at(self, number: int) -> None:
         if self._is_third(number):
@@ -183,7 +190,7 @@ class Hold(Scenario):
     async def end(self) -> None:
         deadline = time.monotonic() + BOUGHT_S
         while time.monotonic() < deadline:
-            self._presses = [await viewer.window.page.evaluate("pressed") for viewer in self.run.viewers]
+            self._presses = [await viewer.ask("pressed") for viewer in self.run.viewers]
             if all(pressed["boughtMs"] is not None for pressed in self._presses):
                 return
             await asyncio.sleep(LOOK_S)

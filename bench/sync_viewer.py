@@ -51,22 +51,31 @@ class SyncViewer:
         await page.goto(f"{target.base}{PAGE_PATH}")
         options = {"transport": self.via, "rendition": target.rendition}
         recording = {"prefix": PREFIX, "every": target.every}
-        await page.evaluate(START, {"room": target.room, "options": options, "recording": recording})
+        await self.ask(START, {"room": target.room, "options": options, "recording": recording})
         await self._wait_for_picture(timeout)
+
+    async def ask(self, expression: str, argument: object = None) -> Any:
+        """What the page answers. ChildError when it fails there."""
+        from playwright.async_api import Error  # noqa: PLC0415 - a development dependency
+
+        try:
+            return await self.window.page.evaluate(expression, argument)
+        except Error as exc:
+            raise ChildError(f"{self.name}: {exc.message.splitlines()[0]}") from exc
 
     async def collect(self) -> None:
         """Take what the page has recorded since the last time."""
-        taken = await self.window.page.evaluate("recorder.take()")
+        taken = await self.ask("recorder.take()")
         self.firings += map(Firing.of, taken["events"])
         self.drawn += map(Drawn.of, taken["frames"])
         self.reads += taken["reads"]
-        self.state = await self.window.page.evaluate("recorder.state()")
+        self.state = await self.ask("recorder.state()")
 
     async def _wait_for_picture(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not await self.window.page.evaluate("session.stats.frames"):
+        while not await self.ask("session.stats.frames"):
             if time.monotonic() > deadline:
-                state = await self.window.page.evaluate("session.state")
+                state = await self.ask("session.state")
                 raise ChildError(f"{self.name}: no picture within {timeout:.0f} s; {state} {self.complaints}")
             await asyncio.sleep(LOOK_S)
         self.opened = time.time()

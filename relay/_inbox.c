@@ -472,6 +472,11 @@ static PyObject *Inbox_receive(Inbox *self, PyObject *argument)
     return rest;
 }
 
+static Py_ssize_t Inbox_length(Inbox *self)
+{
+    return PyDict_GET_SIZE(self->readers);
+}
+
 static PyMethodDef Inbox_methods[] = {
     {"listen", (PyCFunction)Inbox_listen, METH_VARARGS, "Reports from this address are this reader's."},
     {"forget", (PyCFunction)Inbox_forget, METH_VARARGS, "They no longer are."},
@@ -487,6 +492,7 @@ static PyType_Slot Inbox_slots[] = {
     {Py_tp_dealloc, Inbox_dealloc},
     {Py_tp_methods, Inbox_methods},
     {Py_tp_members, Inbox_members},
+    {Py_mp_length, Inbox_length},
     {0, NULL},
 };
 static PyType_Spec Inbox_spec = {"relay._fanout.Inbox", sizeof(Inbox), 0, Py_TPFLAGS_DEFAULT, Inbox_slots};

@@ -38,6 +38,10 @@ class ReportInbox:
         self._native = native
         self._inbox = native.Inbox()
 
+    def __len__(self) -> int:
+        """Addresses that are listened to."""
+        return len(self._inbox)
+
     @property
     def taken(self) -> int:
         """Reports that were taken in."""

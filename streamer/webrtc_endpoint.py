@@ -197,6 +197,11 @@ class WebRtcEndpoint:
         return self._handled + self.reports_taken
 
     @property
+    def report_readers(self) -> int:
+        """Addresses whose plain reports are read without Python."""
+        return 0 if self._inbox is None else len(self._inbox)
+
+    @property
     def reports_taken(self) -> int:
         """Those of them that were plain reports and read without Python."""
         return 0 if self._inbox is None else self._inbox.taken

@@ -46,9 +46,10 @@ def test_another_site_plays_and_events_fire_on_their_frame(
 ) -> None:
     enter(page, show, site, transport=transport)
     plays(page, transport)
+    now_t = page.evaluate("session.nowT")
     for number in range(5):
-        ask_room(show, "POST", "/events", {"kind": "notice", "body": {"text": f"{transport} {number}"}})
-        page.wait_for_timeout(150)
+        ahead = {"t": now_t + 90 * (1500 + 150 * number)}
+        ask_room(show, "POST", "/events", {"kind": "notice", "body": {"text": f"{transport} {number}"}, "at": ahead})
 
     def mine() -> list[dict[str, Any]]:
         return [event for event in heard(page, "notice") if event["body"]["text"].startswith(f"{transport} ")]
@@ -57,11 +58,10 @@ def test_another_site_plays_and_events_fire_on_their_frame(
     assert [event["body"]["text"] for event in mine()] == [f"{transport} {number}" for number in range(5)]
     for event in mine():
         assert event["epoch"] == page.evaluate("session.epoch")
+        assert event["fired"]["by"] == "frame"
         assert event["fired"]["lateMs"] >= -1
-        if event["fired"]["by"] == "frame":
-            assert event["fired"]["lateMs"] <= 3 * FRAME_MS
-            assert event["fired"]["presentedAt"] <= event["fired"]["expectedDisplayAt"] + FRAME_MS
-    assert sum(event["fired"]["by"] == "frame" for event in mine()) >= 3
+    late = sorted(event["fired"]["lateMs"] for event in mine())
+    assert late[2] <= 2 * FRAME_MS, "a busy machine does not show every picture, but most"
     ack = page.evaluate("session.danmaku('here')")
     assert abs(ack["t"] - page.evaluate("session.nowT")) < 90 * 1000
     assert page.evaluate("session.wallBoundMs") < 1000
@@ -149,3 +149,20 @@ def test_only_the_sites_that_are_named_may_embed(chromium: str, browser: Browser
             )
             assert opened == "refused"
             page.close()
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "ws"])
+def test_a_rung_is_chosen_from_the_menu_and_one_that_is_not_there_is_given_up(
+    show: RunningNode, page: Page, site: str, transport: str
+) -> None:
+    enter(page, show, site, transport=transport)
+    plays(page, transport)
+    best = page.evaluate("session.renditions()")[0]
+    assert (best["name"], best["width"], best["height"], best["codec"][:4]) == ("source", 320, 180, "avc1")
+    before = page.evaluate("session.nowT")
+    page.evaluate("session.setRendition('source')")
+    eventually(lambda: page.evaluate("session.nowT") > before, "the position goes on", within=20)
+    assert page.evaluate("session.rendition") == "source"
+    page.evaluate("session.setRendition('none of this name')")
+    eventually(lambda: page.evaluate("session.rendition") is None, "the rung is given up", within=20)
+    plays(page, transport)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pytest
 
-from bench.children import ChildError
 from bench.sync import run_sync_bench
 from bench.sync_network import NoNetwork
 from bench.sync_result import PageResult, SyncResult
@@ -43,7 +42,7 @@ def check(page: PageResult) -> None:
     events, counts = page.events, page.events.counts
     assert page.complaints == ()
     assert events.twice == 0
-    assert not counts.keys() & {"early", "missing", "unreadable"}, counts
+    assert not counts.keys() & {"early", "missing", "unreadable"}, (counts, page.quality)
     displayed = counts.get("on time", 0) + counts.get("late", 0) - events.jumped
     assert counts.get("on time", 0) >= MOSTLY * displayed, counts
     wrong = [one for one in page.judged if one.said_ms is not None and one.said_ms < -1]
@@ -102,9 +101,10 @@ def test_after_a_hold_everybody_may_buy_at_one_instant() -> None:
     assert result.found["wrong"] == []
 
 
-def test_a_rung_switch_needs_a_ladder() -> None:
-    with pytest.raises(ChildError, match="no rung beside the source"):
-        sync(scenario="rung", via=("ws",))
+def test_across_a_switch_to_another_rung_and_back() -> None:
+    result = sync(scenario="rung", width=854, height=480, events=14)
+    assert all(page.quality["stats"]["connections"] >= 3 for page in result.pages)
+    assert all(page.quality["rendition"] is None for page in result.pages)
 
 
 @pytest.mark.long

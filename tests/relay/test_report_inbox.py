@@ -202,6 +202,7 @@ def test_a_socket_is_read_for_all(inbox: ReportInbox, ours: socket.socket) -> No
             sock.connect(ours.getsockname())
         address = UdpRoute(ours, theirs.getsockname()).raw_sockaddr
         inbox.listen(address, link.reader)
+        assert len(inbox) == 1
         plain, nack = link.seal(*PLAIN[1]), link.seal(*ASIDE[0])
         for datagram in (plain, b"", b"\x80\x60short", nack, plain):
             theirs.send(datagram)
@@ -219,6 +220,7 @@ def test_a_socket_is_read_for_all(inbox: ReportInbox, ours: socket.socket) -> No
         inbox.forget(address, link.reader)
         theirs.send(link.seal(*PLAIN[0]))
         assert len(inbox.receive(ours.fileno())) == 1
+        assert len(inbox) == 0
     assert inbox.receive(-1) == []
 
 

@@ -58,6 +58,7 @@ async def test_a_viewer_gets_the_group_and_then_what_is_live(live: LiveNode, tcp
     await eventually(lambda: live.node.webrtc.endpoint.peers == 0)
     await eventually(lambda: live.node.webrtc.endpoint.tcp_connections == 0)
     assert live.node.webrtc.endpoint.verified_addresses == 0
+    assert live.node.webrtc.endpoint.report_readers == 0
     assert len(live.node.webrtc.endpoint.timers) == 0
 
 
@@ -219,6 +220,7 @@ async def test_five_hundred_joins_and_leaves_leave_nothing(live: LiveNode) -> No
     assert live.node.webrtc.whep.joins == 500
     assert live.node.webrtc.whep.viewer_count == 0
     assert webrtc.verified_addresses == 0
+    assert webrtc.report_readers == 0
     assert len(webrtc.timers) == 0
     assert not webrtc._by_ufrag
     assert not list(live.node.webrtc.whep.packagers)

@@ -97,6 +97,7 @@ const BY_CLOSE: Readonly<Record<number, Pick<End, "code" | "how">>> = {
   4009: { code: "full", how: "room" },
   4010: { code: "changed", how: "room" },
   4011: { code: "changed", how: "room" },
+  4013: { code: "changed", how: "room" },
   4103: { code: "stopped", how: "room" },
   4104: { code: "no-room", how: "room" },
   4105: { code: "forbidden", how: "room" },

@@ -23,6 +23,8 @@ const PICTURE_MS = 15_000;
 const ADMISSION_MS = 20_000;
 /** To be let in to a stream that is there, as the room says. */
 const LIVE_ADMISSION_MS = 6_000;
+/** media/reasons.py: the pinned picture size is not made any more. */
+const RUNG_SHED = 4013;
 /** Also how often the player's clock is looked at where no pictures are told of. Browsers make it 1 s in the background. */
 const WATCH_MS = 250;
 /** So far, in ticks, sound or clock run ahead of the last told picture before pictures are taken not to be told of. */
@@ -252,7 +254,7 @@ export class Media {
       return;
     }
     // A rung that is no longer made is not waited for.
-    if (end.code === "not-live" && this.#settings.rendition !== null && this.#settings.isLive() !== false) {
+    if (end.closeCode === RUNG_SHED || (end.code === "not-live" && this.#settings.isLive() !== false)) {
       this.#settings = { ...this.#settings, rendition: null };
     }
     const atOnce = movedOn && this.#failures < ORDER.length; // a full round without a picture is no reason to hurry

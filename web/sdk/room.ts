@@ -6,7 +6,7 @@ import { type Channel, type ChannelListener, type Joining, LinkLost } from "./ch
 import { Ledger } from "./ledger";
 import * as refusals from "./refusal";
 import { RoomPoll } from "./room_poll";
-import { RoomSocket } from "./room_socket";
+import { opensSocket, RoomSocket } from "./room_socket";
 import * as wire from "./room_wire";
 import type { Beginning, Fields, Now } from "./room_wire";
 import type { ConnectOptions, RoomCode, RoomEvent, RoomState, Totals, You } from "./types";
@@ -15,9 +15,10 @@ import { WallClock } from "./wall_clock";
 /** An event of the FLV stream may come before those in front of it on the socket, but not for long. */
 const GAP_MS = 2_000;
 const RECOVER_MS = 5_000;
-/** After so many WebSockets that never opened, plain requests are tried; and a WebSocket again after so long. */
+/** After so many WebSockets that never opened, plain requests are tried. */
 const SOCKETS = 2;
-const SOCKET_AGAIN_MS = 120_000;
+/** Meanwhile it is looked whether a WebSocket opens by now: soon, for a server that was only away, and then rarely. */
+const LOOK_AGAIN_MS = [5_000, 120_000];
 
 export interface RoomListener {
   onState(state: RoomState): void;
@@ -82,7 +83,6 @@ export class Room {
 
   close(): void {
     removeEventListener("online", this.#onOnline);
-    clearTimeout(this.#socketTimer);
     this.#drop();
     this.#tell("closed", null);
   }
@@ -133,6 +133,7 @@ export class Room {
     this.#serial++;
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#gapTimer);
+    clearTimeout(this.#socketTimer);
     const channel = this.#channel;
     this.#channel = null;
     channel?.close();
@@ -149,7 +150,7 @@ export class Room {
     this.#begin(message);
     this.#tokenRefused = false;
     this.#tell(this.#polls ? "polling" : "joined", null);
-    if (this.#polls) this.#socketTimer = setTimeout(() => this.#trySocketAgain(), SOCKET_AGAIN_MS);
+    if (this.#polls) this.#lookForSocket(0);
     this.#listener.onJoined();
   }
 
@@ -267,10 +268,19 @@ export class Room {
     this.#retryTimer = setTimeout(() => this.#connect(), retryInMs);
   }
 
-  #trySocketAgain(): void {
-    this.#polls = false;
-    this.#unopened = SOCKETS - 1;
-    this.#connect();
+  /** Beside the polling, which goes on until a WebSocket has opened. */
+  #lookForSocket(looks: number): void {
+    const serial = this.#serial;
+    const wait = LOOK_AGAIN_MS[Math.min(looks, LOOK_AGAIN_MS.length - 1)];
+    clearTimeout(this.#socketTimer);
+    this.#socketTimer = setTimeout(async () => {
+      const opens = await opensSocket(this.#settings.origin, this.#settings.room);
+      if (serial !== this.#serial) return;
+      if (!opens) return this.#lookForSocket(looks + 1);
+      this.#polls = false;
+      this.#unopened = 0;
+      this.#connect();
+    }, wait);
   }
 
   #backOnline(): void {

@@ -125,3 +125,19 @@ export class RoomSocket implements Channel {
     this.#listener.onEnd(code, this.#opened);
   }
 }
+
+/** Whether a WebSocket to the room opens at all. */
+export function opensSocket(origin: string, room: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(roomUrl(origin, room, "/ws"), "json");
+    const done = (opens: boolean): void => {
+      clearTimeout(timer);
+      socket.onopen = socket.onclose = null;
+      socket.close();
+      resolve(opens);
+    };
+    const timer = setTimeout(() => done(false), JOIN_MS);
+    socket.onopen = () => done(true);
+    socket.onclose = () => done(false);
+  });
+}

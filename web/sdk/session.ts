@@ -9,7 +9,7 @@ import { Media } from "./media";
 import { type Place, TICKS_PER_MS } from "./place";
 import * as refusals from "./refusal";
 import { Refused } from "./refusal";
-import { readRenditions } from "./renditions";
+import { isPlayable, readRenditions } from "./renditions";
 import { Requests } from "./requests";
 import { Room } from "./room";
 import { type Fields, readEvent } from "./room_wire";
@@ -183,7 +183,8 @@ export class RoomSession implements types.Session {
   async renditions(): Promise<readonly types.Rendition[]> {
     const response = await fetch(renditionsUrl(this.origin, this.room));
     const { width, height } = this.#media.stats;
-    return readRenditions(response, { width, height });
+    const listed = await readRenditions(response, { width, height });
+    return listed.filter((rendition) => isPlayable(rendition, this.transport));
   }
 
   retry(): void {

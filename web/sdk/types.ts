@@ -84,7 +84,7 @@ export interface Session {
   setTransport(choice: TransportChoice): void;
   /** Pin a rung; null: let the server adapt. Reconnects the picture; the position goes on. */
   setRendition(name: string | null): void;
-  /** The rungs that can be pinned, best first. A server without a ladder has "source" alone. */
+  /** The rungs that this browser can be pinned to by the present transport, best first: "source" alone without a ladder. */
   renditions(): Promise<readonly Rendition[]>;
   /** Connect again at once what is waiting or has given up. */
   retry(): void;

@@ -182,6 +182,16 @@ describe("a place in a room", () => {
     await vi.advanceTimersByTimeAsync(3_000);
     expect(asked).toEqual(["http://a.example/rooms/r/poll", "http://a.example/rooms/r/poll?cursor=L.0.0-0"]);
     expect(states.at(-1)?.phase).toBe("polling");
+    // A WebSocket that does not open changes nothing; one that does takes over.
+    await vi.advanceTimersByTimeAsync(5_000);
+    Socket.last.closes(1006);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([states.at(-1)?.phase, Socket.all.length]).toEqual(["polling", 3]);
+    await vi.advanceTimersByTimeAsync(120_000);
+    Socket.last.opened();
+    await vi.advanceTimersByTimeAsync(0);
+    Socket.last.greets(0);
+    expect([states.at(-1)?.phase, Socket.all.length]).toEqual(["joined", 5]);
   });
 
   it("goes back to the WebSocket when requests do not get through either", async () => {
