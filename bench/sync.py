@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from bench.children import ChildError
 from bench.figures import table
 from bench.sync_result import SyncResult, assess
 from bench.sync_run import SyncOptions, open_run
@@ -60,7 +61,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run_sync_bench(options: SyncOptions) -> SyncResult:
     """Raises ChildError or OSError (NoBrowser, NoNetwork) when it cannot be measured."""
-    return asyncio.run(_run(options))
+    try:
+        return asyncio.run(_run(options))
+    except ExceptionGroup as group:  # what went on beside the events failed, or both did
+        expected, rest = group.split((ChildError, OSError))
+        if expected is None or rest is not None:
+            raise
+        raise ChildError("; ".join(str(error) for error in expected.exceptions)) from group
 
 
 async def _run(options: SyncOptions) -> SyncResult:

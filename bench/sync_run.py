@@ -7,7 +7,7 @@ import random
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -146,19 +146,14 @@ class SyncRun:
 
     async def post_all(self, at: Callable[[int], Awaitable[None]]) -> None:
         """All events, one after the other; `at(n)` is called before the n-th, and tasks it starts may go on beside."""
-        collecting = asyncio.create_task(self._collect_all())
-        try:
+        done = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._collect_until(done))
             for number in range(self.options.events):
                 await at(number)
                 await asyncio.sleep(self._gap())
                 self.posted.append(await self._post(number))
-                if collecting.done():
-                    break
-        finally:
-            collecting.cancel()
-            await asyncio.gather(collecting, return_exceptions=True)
-        if not collecting.cancelled() and (error := collecting.exception()):
-            raise error
+            done.set()
 
     async def finish(self) -> None:
         """Wait until every page has shown all events, or had the time for it."""
@@ -206,11 +201,14 @@ class SyncRun:
         ahead = self.random.uniform(*AHEAD_MS)
         return await self.poster.place(event_id, round((edge + ahead) * TICKS_PER_MS))
 
-    async def _collect_all(self) -> None:
-        while True:
-            await asyncio.sleep(COLLECT_S)
+    async def _collect_until(self, done: asyncio.Event) -> None:
+        """Not to be cancelled: what a page has handed over and nobody has taken is lost."""
+        while not done.is_set():
             for viewer in self.viewers:
                 await viewer.collect()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COLLECT_S):
+                    await done.wait()
 
 
 @asynccontextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 
 import pytest
 
 from bench import sync
+from bench.children import ChildError
 from bench.cli import main
 from bench.sync_network import LossyNetwork, NoNetwork
 
@@ -41,6 +43,22 @@ def test_what_it_does_not_know_is_refused(wrong: list[str], capsys: pytest.Captu
 def test_a_node_by_url_needs_the_rest_too(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sync", *words]) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_what_fails_beside_the_events_is_one_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(sentence: str) -> None:
+        raise ChildError(sentence)
+
+    async def run(options: object) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail("ws: the page has gone"))
+            group.create_task(fail("no answer"))
+
+    monkeypatch.setattr(sync, "_run", run)
+    assert main(["sync"]) == 1
+    assert "ws: the page has gone; no answer" in capsys.readouterr().err
 
 
 def test_loss_needs_root_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
