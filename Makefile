@@ -89,5 +89,5 @@ web/node_modules/.stamp: web/package.json web/package-lock.json web/.npmrc | $(S
 	@touch $@
 
 $(PAGES): web/node_modules/.stamp web/vite.config.ts web/tsconfig.json $(wildcard web/*.html) $(shell find web/sdk web/watch web/console web/studio -type f)
-	@$(NODE) npm --prefix web run --silent build -- --logLevel warn
+	@$(NODE) npm --prefix web run --silent build
 	@touch $@

@@ -8,7 +8,7 @@ from media.hub import Hub
 from media.reasons import NOT_FOUND
 from media.rung import Rendition
 from relay.problem import problem
-from relay.renditions import list_renditions
+from relay.renditions import AUTO, has_ladder, list_renditions
 
 __all__ = ["RenditionList"]
 
@@ -19,7 +19,7 @@ MAX_AGE = 1
 
 
 class RenditionList:
-    """Answers GET with the renditions, best first: an empty list for sound alone, 404 for a room that is not live."""
+    """Answers GET with the renditions, best first, and what a player gets that asks for none."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -31,8 +31,9 @@ class RenditionList:
             headers = {"Retry-After": str(RETRY_AFTER)}
             return problem(404, f"{room} is not live.", reason=NOT_FOUND, headers=headers)
         renditions = [_entry(rendition) for rendition in list_renditions(stream)]
+        default = AUTO if has_ladder(stream) else next((entry["name"] for entry in renditions), None)
         headers = {"Cache-Control": f"public, max-age={MAX_AGE}"}
-        return web.json_response(renditions, headers=headers)
+        return web.json_response({"default": default, "renditions": renditions}, headers=headers)
 
 
 def _entry(rendition: Rendition) -> dict[str, object]:

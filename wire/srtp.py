@@ -6,6 +6,7 @@ place hands out indices, so no nonce is ever used twice, and no sender has to gu
 
 from __future__ import annotations
 
+from functools import cached_property
 from struct import Struct
 from typing import Protocol
 
@@ -103,8 +104,13 @@ class GcmSender:
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
         self.key, self.salt = _gcm_keys(master_key, master_salt, _RTP_KEY, _RTP_SALT)
         rtcp_key, self._rtcp_salt = _gcm_keys(master_key, master_salt, _RTCP_KEY, _RTCP_SALT)
-        self.aead, self._rtcp_aead = AESGCM(self.key), AESGCM(rtcp_key)
+        self._rtcp_aead = AESGCM(rtcp_key)
         self._rtcp_index = 0
+
+    @cached_property
+    def aead(self) -> AESGCM:
+        """Made when it is first wanted: a cipher is 2 KB, and a batch sender with its own never wants this one."""
+        return AESGCM(self.key)
 
     def protect(self, packet: bytes, index: int) -> bytes:
         at = header_size(packet)
@@ -145,11 +151,18 @@ class GcmReceiver:
     """
 
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
-        key, self._salt = _gcm_keys(master_key, master_salt, _RTP_KEY, _RTP_SALT)
+        self._key, self._salt = _gcm_keys(master_key, master_salt, _RTP_KEY, _RTP_SALT)
         self.rtcp_key, self.rtcp_salt = _gcm_keys(master_key, master_salt, _RTCP_KEY, _RTCP_SALT)
-        self._aead, self._rtcp_aead = AESGCM(key), AESGCM(self.rtcp_key)
         self._sources: dict[int, _ReplayWindow] = {}
         self._rtcp_sources: dict[int, _ReplayWindow] = {}
+
+    @cached_property
+    def _aead(self) -> AESGCM:
+        return AESGCM(self._key)  # not before it is wanted: viewers send no RTP
+
+    @cached_property
+    def _rtcp_aead(self) -> AESGCM:
+        return AESGCM(self.rtcp_key)
 
     def unprotect(self, packet: bytes) -> bytes:
         _check_size(packet, MAX_PACKET_SIZE)

@@ -26,7 +26,9 @@ async def test_the_source_comes_first_and_then_the_rungs_that_may_be_asked_for()
         assert stream is not None
         stream.could_encode = lambda: (RUNG,)
         answer = await client.get("/live/room/renditions")
-        source, rung = await answer.json()
+        answered = await answer.json()
+        source, rung = answered["renditions"]
+        assert answered["default"] == "auto"
         assert (source["name"], source["codec"], source["width"]) == ("source", "avc1.42c01f", 1280)
         assert rung == {
             "name": "360p",

@@ -28,7 +28,7 @@ from tests.support.film import SOUND, units_of
 from tests.support.picture import split_annex_b
 from wire.codecs.h264 import H264Config
 
-__all__ = ["FPS", "FRAME", "Ladder", "RungEncoder", "SourceFilm", "raw_picture", "rung"]
+__all__ = ["FPS", "FRAME", "LOW", "LOWEST", "Ladder", "RungEncoder", "SourceFilm", "raw_picture", "rung"]
 
 FPS = 25
 FRAME = TICKS_PER_SECOND // FPS

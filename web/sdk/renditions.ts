@@ -10,7 +10,7 @@ export async function readRenditions(
 ): Promise<readonly Rendition[]> {
   if (response.status === 404) return [{ name: "source", codec: "", ...source, frame_rate: null, bitrate: null }];
   if (!response.ok) throw new Error(`the renditions were answered ${response.status}`);
-  const list: unknown = await response.json();
+  const list = asFields(await response.json())?.["renditions"];
   if (!Array.isArray(list)) throw new Error("the renditions are not a list");
   return list.map(readRendition).filter((rendition) => rendition !== null);
 }

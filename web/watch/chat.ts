@@ -43,7 +43,10 @@ export class Chat {
     session.on("hello", () => this.#showOpen());
     session.on("state", () => this.#showOpen());
     session.onEvent("danmaku", (event, fired) => this.#heard(event, fired));
-    session.onEvent("delete", ({ body }) => this.#take(({ id }) => id === body.event, () => this.log.removeSaying(body.event)));
+    session.onEvent("delete", ({ body }) => {
+      layer.remove(body.event);
+      this.log.removeSaying(body.event);
+    });
     session.onEvent("mute", ({ body }) => {
       if (body.until_ms > session.nowWallMs) this.#silence(body.sender);
     });
@@ -65,12 +68,8 @@ export class Chat {
 
   #silence(sender: string): void {
     if (sender === "all") return; // what was said stays
-    this.#take((line) => line.sender === sender, () => this.log.removeSender(sender));
-  }
-
-  #take(unwanted: Parameters<DanmakuLayer["remove"]>[0], fromLog: () => void): void {
-    this.#layer.remove(unwanted);
-    fromLog();
+    this.#layer.silence(sender);
+    this.log.removeSender(sender);
   }
 
   async #send(): Promise<void> {

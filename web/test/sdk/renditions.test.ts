@@ -10,7 +10,7 @@ describe("the rungs that can be pinned", () => {
 
   it("are what the server lists, best first", async () => {
     const list = [rung("source", "avc1.64001f"), { name: "360p", bitrate: null }, { codec: "no name" }, "none"];
-    const read = await readRenditions(new Response(JSON.stringify(list)), SOURCE);
+    const read = await readRenditions(new Response(JSON.stringify({ default: "auto", renditions: list })), SOURCE);
     expect(read[0]).toEqual(rung("source", "avc1.64001f"));
     expect(read.slice(1)).toEqual([{ name: "360p", codec: "", width: 0, height: 0, frame_rate: null, bitrate: null }]);
   });

@@ -12,7 +12,8 @@ export interface Line {
 }
 
 export interface Sprite {
-  readonly image: HTMLCanvasElement;
+  /** A bitmap: drawn from a canvas, each frame would ask first whether that has changed. */
+  readonly image: ImageBitmap;
   /** CSS pixels. */
   readonly width: number;
   readonly height: number;
@@ -27,7 +28,7 @@ const OWN = "#ffd166";
 const DARK = "rgb(0 0 0 / 85%)";
 const LIGHT = "rgb(255 255 255 / 85%)";
 
-let measuring: CanvasRenderingContext2D | null = null;
+let measuring: OffscreenCanvasRenderingContext2D | null = null;
 
 /** `height` of a lane and the longest `width`, in CSS pixels; what is longer ends in an ellipsis. */
 export function draw(line: Line, height: number, longest: number, ratio: number): Sprite {
@@ -35,11 +36,9 @@ export function draw(line: Line, height: number, longest: number, ratio: number)
   const font = `600 ${Math.round(height * 0.58 * scale)}px ${FAMILY}`;
   const text = fit(line.text, font, longest - 2 * PADDING);
   const width = Math.ceil(measure(text, font) + 2 * PADDING);
-  const image = document.createElement("canvas");
-  image.width = Math.ceil(width * ratio);
-  image.height = Math.ceil(height * ratio);
-  const context = image.getContext("2d");
-  if (!context) return { image, width, height };
+  const canvas = new OffscreenCanvas(Math.ceil(width * ratio), Math.ceil(height * ratio));
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser has no 2d canvas");
   context.scale(ratio, ratio);
   if (line.own) frame(context, width, height);
   context.font = font;
@@ -50,11 +49,11 @@ export function draw(line: Line, height: number, longest: number, ratio: number)
   context.fillStyle = `#${line.color.toString(16).padStart(6, "0")}`;
   context.strokeText(text, PADDING, height / 2);
   context.fillText(text, PADDING, height / 2);
-  return { image, width, height };
+  return { image: canvas.transferToImageBitmap(), width, height };
 }
 
 function measure(text: string, font: string): number {
-  measuring ??= document.createElement("canvas").getContext("2d");
+  measuring ??= new OffscreenCanvas(1, 1).getContext("2d");
   if (!measuring) return 0;
   measuring.font = font;
   return measuring.measureText(text).width;
@@ -73,7 +72,7 @@ function fit(text: string, font: string, longest: number): string {
   return `${characters.slice(0, low).join("")}…`;
 }
 
-function frame(context: CanvasRenderingContext2D, width: number, height: number): void {
+function frame(context: OffscreenCanvasRenderingContext2D, width: number, height: number): void {
   context.beginPath();
   context.roundRect(1, 2, width - 2, height - 4, height / 2);
   context.fillStyle = "rgb(0 0 0 / 45%)";
