@@ -37,23 +37,25 @@ const TICK_MS = 250;
 
 function start(room: string): void {
   const chosen = new Chosen();
-  const words = new Words(chooseLanguage(location.search, chosen.now.language, navigator.languages));
+  const language = chooseLanguage(location.search, chosen.now.language, navigator.languages);
+  const video = byId<HTMLVideoElement>("video");
+  const identity = new Identity(room);
+  // First of all: whatever the page does meanwhile, the answer is on its way.
+  const session = connect(room, {
+    video,
+    transport: transportOf(location.search) ?? chosen.now.transport,
+    language,
+    ...identity.options,
+  });
+  identity.follow(session);
+  window.streamer = session;
+  const words = new Words(language);
   words.render(() => {
     document.documentElement.lang = words.locale;
     document.title = words.say("title", { room });
     fillWords(words);
   });
   setText(byId("room"), room);
-  const video = byId<HTMLVideoElement>("video");
-  const identity = new Identity(room);
-  const session = connect(room, {
-    video,
-    transport: transportOf(location.search) ?? chosen.now.transport,
-    language: words.language,
-    ...identity.options,
-  });
-  identity.follow(session);
-  window.streamer = session;
   build(session, video, words, chosen);
 }
 
@@ -123,6 +125,7 @@ function build(session: Session, video: HTMLVideoElement, words: Words, chosen: 
   session.on("shelf", showNumbers);
   words.render(showNumbers);
   apply(chosen.now);
+  byId("page").dataset["ready"] = "yes";
   setInterval(() => {
     card.render();
     shelf.tick();
@@ -135,6 +138,7 @@ const room = roomOf(location.pathname);
 if (room) start(room);
 else {
   const words = new Words(chooseLanguage(location.search, new Chosen().now.language, navigator.languages));
+  byId("page").dataset["ready"] = "yes";
   byId("trouble").dataset["level"] = "panel";
   setText(byId("message"), words.say("trouble.noroom"));
   setText(byId("hint"), words.say("trouble.noroom.hint"));
