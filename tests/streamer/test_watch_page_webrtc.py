@@ -80,7 +80,7 @@ async def page_of(executable: str) -> AsyncIterator[tuple[Page, list[str]]]:
     complaints: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
-        page = await browser.new_page()
+        page = await browser.new_page(reduced_motion="reduce")  # the picture is looked at, not what floats over it
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         try:
@@ -154,7 +154,8 @@ def test_the_page_plays_by_webrtc_and_knows_its_place(chromium: str, tmp_path: P
                 offsets.add(now_ms - code[1])
             assert max(offsets) - min(offsets) <= 40, "position and picture agree within a frame"
             assert await page.text_content("#message") == ""
-            assert "WebRTC" in (await page.text_content("#facts") or "")
+            await page.click("#settings-open")
+            assert "WebRTC" in (await page.text_content("#settings .facts") or "")
             assert complaints == []
             await page.goto("about:blank")
             async with asyncio.timeout(PATIENCE):
