@@ -27,8 +27,8 @@ __all__ = ["Capture", "Captures", "SyncHost", "read_captures"]
 READY_S = 60.0
 """For a host's process to load its libraries on a busy machine."""
 RETRY_S = 0.5
-PUNCTUAL_S = 10.0
-"""Short enough that no clock drifts by a millisecond."""
+PUNCTUAL_S = 30.0
+"""Short enough that no clock drifts by more than a millisecond."""
 _RECORD = struct.Struct("<Id")
 
 

@@ -15,7 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.video.codeccontext import VideoCodecContext
 
 from bench.cadence import FLASH_MS, Cadence
-from bench.demo_host import MS, DemoOptions, OnCapture, Start, x264_options
+from bench.demo_host import LATE_S, MS, DemoOptions, OnCapture, Start, x264_options
 from bench.demo_picture import DemoPicture
 from bench.demo_sound import SAMPLE_RATE, SAMPLES_PER_MS, beeps
 from bench.whip_media import MAX_PAYLOAD, Shot
@@ -56,9 +56,11 @@ class LiveMedia:
         return self._encode_picture(shot.number) if shot.is_video else self._encode_sound(shot.number)
 
     def _pictures(self) -> Iterator[Shot]:
-        for n in count(self._cadence.first_frame_at(Fraction(self._base_ms + 1, 1000))):
+        n = self._cadence.first_frame_at(Fraction(self._base_ms + 1, 1000))
+        while True:
             at_ms = self._cadence.pts_ms(n) - self._base_ms
             yield Shot(at_ms, True, at_ms * VIDEO_TICKS_PER_MS, n)
+            n = max(n + 1, self._cadence.first_frame_at(time.monotonic() - self._start.monotonic - LATE_S))
 
     def _sounds(self) -> Iterator[Shot]:
         for n in count():

@@ -32,7 +32,9 @@ PICTURE_S = 30.0
 HOST_FRAMES = 30
 LAST_S = 20.0
 """After the last event, for the slowest page to reach it."""
-CALIBRATION_FRAMES = 90
+CALIBRATION_FRAMES = 900
+"""Half a minute, over which a server looks for the smallest delay too."""
+SAMPLES = 90
 PUNCTUAL_S = 0.003
 """A capture that is later than the others by more than this was held up by the machine."""
 AHEAD_MS = (300, 1500)
@@ -183,7 +185,7 @@ class SyncRun:
         least = min(capture.wall - capture.code_ms / 1000 for capture in captures)
         punctual = [c for c in captures if c.wall - c.code_ms / 1000 < least + PUNCTUAL_S]
         places = [(capture.wall, self.probe.fits.t_ms(capture.number, capture.code_ms)) for capture in punctual]
-        return [(wall, t_ms) for wall, t_ms in places if t_ms is not None]
+        return [(wall, t_ms) for wall, t_ms in places if t_ms is not None][-SAMPLES:]
 
     def _gap(self) -> float:
         if self.options.duration is not None:

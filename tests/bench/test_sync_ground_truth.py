@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 from fractions import Fraction
 from itertools import islice
 
@@ -101,6 +102,17 @@ def test_a_moved_picture_is_seen_in_the_fit() -> None:
         fits.add(Shown(5000 + moved, 1, 4000))
     assert fits.by_number[1].spread_ms == 4
     assert fits.edge_ms == 5003
+
+
+def test_a_live_host_that_is_late_leaves_frames_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    media = LiveMedia(OPTIONS, lambda pts, wall: None)
+    pictures = (shot for shot in media.shots() if shot.is_video)
+    first, second = next(pictures), next(pictures)
+    assert second.number == first.number + 1
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + 3)
+    behind_ms = 3000 - next(pictures).at_ms
+    assert behind_ms == pytest.approx(500, abs=100)
 
 
 def test_a_live_host_burns_what_it_says_it_captured() -> None:

@@ -143,7 +143,7 @@ export class OrderSheet {
     const words = this.#words;
     this.#sheet.node.dataset["step"] = step.at;
     const choosing = step.at === "choose" || step.at === "pending";
-    setText(this.#sheet.title, words.say(choosing ? "order" : step.at === "yes" ? "orders" : "order"));
+    setText(this.#sheet.title, words.say("order"));
     this.#form.node.hidden = !choosing;
     this.#form.pending = step.at === "pending";
     this.#form.render();
