@@ -33,6 +33,8 @@ ALARM_INTERVAL = 0.15
 LOST_WINDOW = 0.5
 """Seconds over which packets that were asked for again are counted: they tell of trouble before any report."""
 MIN_PACKETS = 20
+MANY_LOST = 0.25
+"""The share of them that tells of trouble. Three lost in a hundred are often two in twenty, and repaired."""
 ORPHAN_TIME = 10.0
 """Seconds a viewer waits for the first picture of another rung after its own has ended."""
 
@@ -236,14 +238,15 @@ class WhepSeat:
             self.look(self._now())
 
     def _asked_again(self, now: float) -> float:
-        """The share of packets that it asked for again lately."""
+        """The share of packets that it asked for again lately, where it is large."""
         asked, sent = self._sitter.losses
         losses = self._losses
         losses.append((now, asked, sent))
         while now - losses[0][0] > LOST_WINDOW:
             losses.popleft()
         packets = sent - losses[0][2]
-        return min(1.0, (asked - losses[0][1]) / packets) if packets >= MIN_PACKETS else 0.0
+        share = (asked - losses[0][1]) / packets if packets >= MIN_PACKETS else 0.0
+        return min(1.0, share) if share >= MANY_LOST else 0.0
 
     def _sent_rate(self, now: float) -> int | None:
         """Bits a second that it was sent lately, on this rung."""
