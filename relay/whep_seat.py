@@ -9,11 +9,11 @@ from typing import Protocol
 from media.reasons import CODEC_CHANGED, RUNG_SHED, Reason
 from media.rung import Rendition
 from media.stream import Stream, StreamState
-from media.track import SOURCE
+from media.track import SOURCE, Codec
 from relay.adaptation import Adaptation, Cause, Look
 from relay.crossing import nearest
 from relay.path_estimate import PathEstimate
-from relay.renditions import OVERHEAD, choices_of, list_renditions
+from relay.renditions import OVERHEAD, choices_of
 from relay.rtp_packager import RtpPackager
 from relay.rtp_sender import Scheduler
 from relay.rtp_switch import RtpSwitch
@@ -43,6 +43,9 @@ class WhepSeats(Protocol):
     """The relay, as far as a seat needs it."""
 
     def packager_of(self, stream: Stream, rendition: str) -> RtpPackager: ...
+
+    def renditions_of(self, stream: Stream) -> tuple[Rendition, ...]:
+        """As `list_renditions`, worked out once for all who look at the same time."""
 
     def note_switch(self, old: str, new: str, cause: Cause, *, is_up: bool) -> None: ...
 
@@ -107,6 +110,7 @@ class WhepSeat:
         self._now = now
         self._adaptation = Adaptation(now())
         self._cause = Cause.ASKED
+        self._carried: dict[tuple[Codec, str, bool], bool] = {}
         self._order: tuple[str, ...] = ()
         self._looked_at = float("-inf")
         self._orphan_since: float | None = None
@@ -126,7 +130,15 @@ class WhepSeat:
 
     def menu(self) -> tuple[Rendition, ...]:
         """What it can be sent, best first."""
-        return tuple([r for r in list_renditions(self._stream) if can_carry(self._codec, r)])
+        return tuple([each for each in self._seats.renditions_of(self._stream) if self._can_carry(each)])
+
+    def _can_carry(self, rendition: Rendition) -> bool:
+        """Worked out once: it is asked for each rung every second, and says the same."""
+        key = (rendition.codec, rendition.codec_string, rendition.reorders)
+        known = self._carried.get(key)
+        if known is None:
+            known = self._carried[key] = can_carry(self._codec, rendition)
+        return known
 
     def look(self, now: float) -> None:
         """See how the path does, and go where the policy wants it. As often as there is news."""

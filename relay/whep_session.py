@@ -110,6 +110,7 @@ class WhepSession:
         self._on_closed = on_closed
         self._is_closed = False
         self._was_heard = False
+        self._is_probed = False
         self._replayed_at = float("-inf")
         self._reported_at = float("-inf")
         self._rtx_index = 0
@@ -174,6 +175,9 @@ class WhepSession:
         sent = self.stream.bitrate(lane.packager.track.rendition) or 0
         fill = max(0, bits_per_second - sent) if bits_per_second else 0
         self.prober.fill(fill, lane.target, lane.packager.history)
+        if (fill > 0) is not self._is_probed:
+            self._is_probed = fill > 0
+            self.port.read_reports(aside=not self._is_probed)  # each one may say that it was too much
 
     def repeat(self, own: int, packet: SharedPacket, now: float) -> None:
         """Send one packet of the picture again, though nobody asked."""
@@ -245,7 +249,7 @@ class WhepSession:
         sender = self.port.peer.sender
         assert sender is not None, "a connected peer has keys"
         self.connected_at = now
-        self.port.read_reports()
+        self.port.read_reports(aside=True)
         for lane in self._lanes:
             chosen = lane.chosen
             key = HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id)
