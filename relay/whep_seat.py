@@ -28,6 +28,8 @@ SENT_WINDOW = 4.0
 MIN_SENT_WINDOW = 1.0
 LOOK_INTERVAL = 0.1
 """Seconds between two looks: reports come a few times a second, requests for lost packets more often."""
+CONTENT_INTERVAL = 1.9
+"""The same for a viewer that has the best it can have and no trouble: two looks fit `SENT_WINDOW`."""
 ALARM_INTERVAL = 0.15
 """Seconds to the next look where there is trouble."""
 LOST_WINDOW = 0.5
@@ -139,6 +141,17 @@ class WhepSeat:
         if known is None:
             known = self._carried[key] = can_carry(self._codec, rendition)
         return known
+
+    def glance(self, now: float) -> None:
+        """As `look`, where there is no news: seldom while nothing better can be had. About once a second."""
+        if not self._is_content or now - self._looked_at >= CONTENT_INTERVAL:
+            self.look(now)
+
+    @property
+    def _is_content(self) -> bool:
+        best = self.wanted or next(iter(self._order), None)
+        is_moving = self.switch is not None or self._is_stranded or self._adaptation.is_probing
+        return best == self.rendition and not is_moving and not self._adaptation.is_alarmed
 
     def look(self, now: float) -> None:
         """See how the path does, and go where the policy wants it. As often as there is news."""

@@ -39,6 +39,8 @@ REPAIR_BURST = 1000
 REPEAT_AFTER = 0.02
 """Seconds before the same packet is sent again: a NACK may be repeated before its answer arrives."""
 MAX_REPEATS_REMEMBERED = 1024
+STEADY = 15 / 16
+"""An estimate that is at least this share of the one before it is no news: it wavers a little."""
 _NTP_UNIX = 2_208_988_800
 """Seconds from 1900 to 1970."""
 
@@ -234,7 +236,7 @@ class WhepSession:
         if self.is_watching and now - self._reported_at >= self._report_interval():
             self._report(now)
         if self.seat is not None and self.is_watching:
-            self.seat.look(now)
+            self.seat.glance(now)
 
     def end(self, reason: Reason) -> None:
         """Close it from our side, with a goodbye that names the reason."""
@@ -311,23 +313,26 @@ class WhepSession:
     def _on_rtcp(self, packets: Sequence[rtcp.RtcpPacket], now: float) -> None:
         self._hear()
         was_heard = self._was_heard
-        is_broken = False
+        is_broken = has_news = False
         for packet in packets:
             if isinstance(packet, (rtcp.ReceiverReport, rtcp.SenderReport)):
                 for block in packet.reports:
+                    has_news = has_news or block.fraction_lost > 0
                     self._on_report(block, now)
             elif isinstance(packet, rtcp.Nack):
+                has_news = True
                 self._repair(packet, now)
             elif isinstance(packet, (rtcp.Pli, rtcp.Fir)):
-                is_broken = True
+                is_broken = has_news = True
             elif isinstance(packet, rtcp.Remb):
+                has_news = has_news or packet.bitrate < STEADY * (self.estimate.remb(now) or 0)
                 self.estimate.note_remb(packet.bitrate, now)
             elif isinstance(packet, rtcp.ReferenceTime):
                 self._answer_reference(packet)
         if is_broken:
             self._refresh(was_heard, now)
         if self.seat is not None and self.is_watching:
-            self.seat.look(now)
+            (self.seat.look if has_news else self.seat.glance)(now)
 
     def _on_report(self, block: rtcp.ReportBlock, now: float) -> None:
         lane = self._lane(block.ssrc)
