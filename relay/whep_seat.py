@@ -144,11 +144,12 @@ class WhepSeat:
 
     def glance(self, now: float) -> None:
         """As `look`, where there is no news: seldom while nothing better can be had. About once a second."""
-        if not self._is_content or now - self._looked_at >= CONTENT_INTERVAL:
+        if not self.is_content or now - self._looked_at >= CONTENT_INTERVAL:
             self.look(now)
 
     @property
-    def _is_content(self) -> bool:
+    def is_content(self) -> bool:
+        """Has it the best that it can have, and no trouble?"""
         best = self.wanted or next(iter(self._order), None)
         is_moving = self.switch is not None or self._is_stranded or self._adaptation.is_probing
         return best == self.rendition and not is_moving and not self._adaptation.is_alarmed

@@ -39,6 +39,8 @@ REPAIR_BURST = 1000
 REPEAT_AFTER = 0.02
 """Seconds before the same packet is sent again: a NACK may be repeated before its answer arrives."""
 MAX_REPEATS_REMEMBERED = 1024
+HEAR_INTERVAL = 1.9
+"""Seconds between two looks at reports that say that all is well, of a viewer that needs nothing better."""
 STEADY = 15 / 16
 """An estimate that is at least this share of the one before it is no news: it wavers a little."""
 _NTP_UNIX = 2_208_988_800
@@ -115,6 +117,7 @@ class WhepSession:
         self._is_probed = False
         self._replayed_at = float("-inf")
         self._reported_at = float("-inf")
+        self._heard_at = float("-inf")
         self._rtx_index = 0
         self._repairs_left = float(REPAIR_BURST)
         self._repairs_at = now
@@ -232,7 +235,10 @@ class WhepSession:
 
     def tick(self, now: float) -> None:
         """Hear what was reported, and send reports when they are due."""
-        self._hear()
+        is_content = self.seat is None or self.seat.is_content
+        if not is_content or now - self._heard_at >= HEAR_INTERVAL:
+            self._heard_at = now
+            self._hear()
         if self.is_watching and now - self._reported_at >= self._report_interval():
             self._report(now)
         if self.seat is not None and self.is_watching:
@@ -254,7 +260,7 @@ class WhepSession:
         self.port.read_reports(aside=True)
         for lane in self._lanes:
             chosen = lane.chosen
-            key = HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id)
+            key = lane.packager.share_header(HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id))
             lane.target = RtpTarget(key, sender, self.port)
             lane.packager.join(lane.target)
         self._report(now)
