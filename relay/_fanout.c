@@ -29,7 +29,8 @@
 #define MAX_MESSAGES 64
 #define MAX_JOBS 256
 #define CONTROL_SIZE 128
-#define NEW_ROUTE (-1)
+#define NEW_ROUTE 10001 /* beyond any errno */
+#define NEW_HEADER 10002
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
@@ -59,9 +60,10 @@ typedef struct {
     uint32_t *run_end;
 } Packets;
 
-/* One target; it, its session and its packets are kept alive while the job is there. Without packets it has no route. */
+/* One target. It, its header, its session and its packets are kept alive while the job is there; without packets it has
+ * no route. */
 typedef struct {
-    PyObject *target;
+    PyObject *target, *header;
     Session *session;
     Packets *packets;
     uint32_t start;     /* packets before this one were out before */
@@ -470,10 +472,20 @@ static int add_number(PyObject *target, PyObject *name, int64_t more)
     return set_number(target, name, number + more);
 }
 
-/* The session and the packets of a target with a route. 1: the session does not know this route yet; -1: an error. */
-static int equip_job(State *state, PyObject *by_header, PyObject *route, Job *job)
+/* The packets for one kind of header, borrowed; NULL where there are none. Most targets have the very header of the one
+ * before. */
+static Packets *find_packets(State *state, PyObject *by_header, PyObject *header, const Job *before)
 {
-    PyObject *header, *found;
+    if (before != NULL && before->packets != NULL && before->header == header)
+        return before->packets;
+    PyObject *found = PyDict_GetItemWithError(by_header, header);
+    return found != NULL && Py_IS_TYPE(found, state->packets) ? (Packets *)found : NULL;
+}
+
+/* The session and the packets of a target with a route. NEW_ROUTE: the session does not know it yet; NEW_HEADER: there
+ * are no packets for it yet; -1: an error. */
+static int equip_job(State *state, PyObject *by_header, PyObject *route, Job *job, const Job *before)
+{
     PyObject *session = PyObject_GetAttr(job->target, state->names[NATIVE]);
     if (session == NULL)
         return -1;
@@ -484,24 +496,19 @@ static int equip_job(State *state, PyObject *by_header, PyObject *route, Job *jo
     }
     job->session = (Session *)session;
     if (job->session->route != route)
-        return 1;
-    header = PyObject_GetAttr(job->target, state->names[HEADER]);
-    if (header == NULL)
+        return NEW_ROUTE;
+    job->header = PyObject_GetAttr(job->target, state->names[HEADER]);
+    if (job->header == NULL)
         return -1;
-    found = PyDict_GetItemWithError(by_header, header);
-    if (found == NULL || !Py_IS_TYPE(found, state->packets)) {
-        if (!PyErr_Occurred())
-            PyErr_SetObject(PyExc_KeyError, header);
-        Py_DECREF(header);
-        return -1;
-    }
-    Py_DECREF(header);
-    job->packets = (Packets *)Py_NewRef(found);
+    job->packets = find_packets(state, by_header, job->header, before);
+    if (job->packets == NULL)
+        return PyErr_Occurred() ? -1 : NEW_HEADER;
+    Py_INCREF(job->packets);
     return 0;
 }
 
 /* As `equip_job`. */
-static int read_job(State *state, PyObject *by_header, int64_t first, PyObject *target, Job *job)
+static int read_job(State *state, PyObject *by_header, int64_t first, PyObject *target, Job *job, const Job *before)
 {
     int64_t next, base;
     int status = 0;
@@ -510,7 +517,7 @@ static int read_job(State *state, PyObject *by_header, int64_t first, PyObject *
     if (route == NULL)
         return -1;
     if (route != Py_None)
-        status = equip_job(state, by_header, route, job);
+        status = equip_job(state, by_header, route, job, before);
     Py_DECREF(route);
     if (status != 0)
         return status;
@@ -547,6 +554,7 @@ static void release_jobs(uint32_t count)
 {
     for (uint32_t j = 0; j < count; j++) {
         Py_XDECREF(jobs[j].target);
+        Py_XDECREF(jobs[j].header);
         Py_XDECREF(jobs[j].session);
         Py_XDECREF(jobs[j].packets);
     }
@@ -571,8 +579,8 @@ static Py_ssize_t settle_jobs(State *state, int64_t first, int64_t end, uint32_t
  *
  * `packets` has the Packets of a batch by the targets' `header`; `first` is the index of its first packet, `end` the
  * one behind its last. `done` targets, from the front, are dealt with. status: 0; EAGAIN: the socket is full; another
- * errno: segmentation is refused; NEW_ROUTE: nothing was sent, because target `done` has a route that its session was
- * not told of. */
+ * errno: segmentation is refused; NEW_ROUTE, NEW_HEADER: nothing was sent, because target `done` has a route that its
+ * session was not told of, or a header for which there are no packets. */
 static PyObject *fanout_send(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
@@ -589,7 +597,8 @@ static PyObject *fanout_send(PyObject *module, PyObject *args)
     is_busy = 1;
     uint32_t ready = 0;
     while (status == 0 && ready < (uint32_t)count && ready < (uint32_t)PyList_GET_SIZE(targets)) {
-        status = read_job(state, by_header, first, PyList_GET_ITEM(targets, ready), &jobs[ready]);
+        const Job *before = ready ? &jobs[ready - 1] : NULL;
+        status = read_job(state, by_header, first, PyList_GET_ITEM(targets, ready), &jobs[ready], before);
         ready++;
     }
     if (status == 0) {
@@ -601,7 +610,6 @@ static PyObject *fanout_send(PyObject *module, PyObject *args)
         else
             done = settle_jobs(state, first, end, ready);
     } else if (status > 0) {
-        status = NEW_ROUTE;
         done = ready - 1;
     }
     release_jobs(ready);
@@ -625,7 +633,8 @@ static int fanout_exec(PyObject *module)
     for (int name = 0; name < NAMES; name++)
         if ((state->names[name] = PyUnicode_InternFromString(name_texts[name])) == NULL)
             return -1;
-    if (add_inbox(module) < 0 || PyModule_AddIntConstant(module, "NEW_ROUTE", NEW_ROUTE) < 0)
+    if (add_inbox(module) < 0 || PyModule_AddIntConstant(module, "NEW_ROUTE", NEW_ROUTE) < 0
+        || PyModule_AddIntConstant(module, "NEW_HEADER", NEW_HEADER) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "MAX_JOBS", MAX_JOBS);
 }

@@ -17,6 +17,9 @@ SHORT = 0.9
 """An estimate below this share of what is being sent says that the path cannot carry it."""
 PERSIST = 0.25
 """Seconds that trouble must last: one late keyframe is none."""
+PERSIST_ALONE = 0.8
+"""The same where nothing but an estimate speaks of it: on a busy device it drops for nothing, and grows again with the
+next report, half a second later."""
 SETTLE = 1.5
 """Seconds after a fall in which what waited may drain before it counts as trouble again."""
 FALL_MARGIN = 0.85
@@ -167,7 +170,8 @@ class Adaptation:
     def _fall(self, look: Look, at: int, cause: Cause) -> Decision:
         self._bad_since = look.now if self._bad_since is None else self._bad_since
         is_urgent = look.backlog_ms >= URGENT_BACKLOG_MS or (_is_short(look) and look.loss >= HIGH_LOSS)
-        if look.now < self._settled_at or (look.now - self._bad_since < PERSIST and not is_urgent):
+        persist = PERSIST_ALONE if cause is Cause.ESTIMATE else PERSIST
+        if look.now < self._settled_at or (look.now - self._bad_since < persist and not is_urgent):
             return Decision(look.current)  # too early to tell
         below = look.choices[at + 1 :]
         if not below:

@@ -65,8 +65,8 @@ class WebRtcPort(Protocol):
     def send(self, datagram: bytes) -> bool:
         """Send one protected packet to where the peer is. False when the socket or the connection is full."""
 
-    def read_reports(self) -> None:
-        """From now on the plain reports of a connected peer may be taken in by themselves, and asked for."""
+    def read_reports(self, *, aside: bool) -> None:
+        """Whether a connected peer's reports that say that all is well may be kept aside until they are asked for."""
 
     def reports(self) -> Reports | None:
         """What came so since the last call; ask about once a second. Everything else comes by `on_events`."""

@@ -37,9 +37,6 @@ class NativeFanOut:
         target.native = None
 
     def send(self, batch: RtpBatch, targets: Sequence[RtpTarget]) -> int:
-        for key in {target.header for target in targets}:
-            if key not in batch.native:
-                batch.native[key] = self._pack(batch, key)
         dealt_with = 0
         while dealt_with < len(targets):
             turn = list(targets[dealt_with : dealt_with + self._module.MAX_JOBS])
@@ -56,6 +53,9 @@ class NativeFanOut:
                 return int(done)
             if status == self._module.NEW_ROUTE:
                 _tell_route(targets[done])
+            elif status == self._module.NEW_HEADER:
+                key = targets[done].header
+                batch.native[key] = self._pack(batch, key)
             else:
                 _log.warning("UDP segmentation stopped working (%s): sending packet by packet", os.strerror(status))
                 self.segmentation = False

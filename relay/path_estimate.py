@@ -25,13 +25,14 @@ _NTP_FRACTION = 65_536
 class PathEstimate:
     """`bits_per_second`: the viewer's own estimate (REMB) where it sends one, else one from loss. `rtt` in seconds."""
 
-    __slots__ = ("_by_loss", "_remb", "_reported_at", "_sent", "jitter", "loss", "rtt")
+    __slots__ = ("_by_loss", "_remb", "_reported_at", "_sent", "_smooth_loss", "jitter", "loss", "rtt")
 
     def __init__(self) -> None:
         self.rtt: float | None = None
         self.loss = 0.0
         self.jitter = 0.0
         self._reported_at = float("-inf")
+        self._smooth_loss = 0.0
         self._remb: tuple[int, float] | None = None
         self._by_loss = float(START)
         self._sent: dict[int, float] = {}
@@ -48,8 +49,8 @@ class PathEstimate:
         return self._remb[0] if self._remb is not None and now - self._remb[1] <= REMB_LIFETIME else None
 
     def recent_loss(self, now: float) -> float:
-        """The share that was lost lately: of the last report, while it is young."""
-        return self.loss if now - self._reported_at <= LOSS_LIFETIME else 0.0
+        """The share that was lost lately, the last report counting as much as all before it."""
+        return self._smooth_loss if now - self._reported_at <= LOSS_LIFETIME else 0.0
 
     def note_sent(self, ntp: int, now: float) -> None:
         """A sender report with this NTP time has left: what comes back names its middle."""
@@ -68,6 +69,7 @@ class PathEstimate:
         if not counts:
             return
         self.loss = report.fraction_lost / 256
+        self._smooth_loss = (self.recent_loss(now) + self.loss) / 2
         self._reported_at = now
         self.jitter = report.jitter / clock_rate
         if self.loss < LOW_LOSS:

@@ -14,7 +14,7 @@ from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
 from media.track import SOURCE, Track
 from media.unit import AccessUnit
-from relay.rtp_batch import SharedPacket
+from relay.rtp_batch import HeaderKey, SharedPacket
 from relay.rtp_sender import MAX_REPLAY_PACKETS, FanOuts, RtpSender, Scheduler
 from relay.rtp_target import History, RtpTarget
 
@@ -110,6 +110,7 @@ class RtpPackager:
         self._now = now
         self._on_end = on_end
         self._on_picture = on_picture
+        self._header_keys: dict[HeaderKey, HeaderKey] = {}
         self._opus = OpusClock(self.origin)
         self.keyframe_t: int | None = None
         self._starts: deque[tuple[int, int]] = deque(maxlen=REMEMBERED_PICTURES)
@@ -160,6 +161,10 @@ class RtpPackager:
             return None
         fits = self.sender.head - start <= MAX_REPLAY_PACKETS and self.last_t - self.keyframe_t <= MAX_REPLAY_TICKS
         return start if fits else None
+
+    def share_header(self, key: HeaderKey) -> HeaderKey:
+        """The same for all viewers with the same kind of header, so that a fan-out sees it at a glance."""
+        return self._header_keys.setdefault(key, key)
 
     def enter(self, viewer: RtpViewer) -> None:
         """Keep reading the stream for this viewer, whose handshake may take a while."""

@@ -95,6 +95,7 @@ class WhepRelay:
         self._room_exists = room_exists
         self._ids = SourceIds(*_distinct_ssrcs(3))
         self._packagers: dict[tuple[str, str], RtpPackager] = {}
+        self._listed: dict[Stream, tuple[Rendition, ...]] | None = None
         self._sessions: dict[str, _Session] = {}
         self._somebody = asyncio.Event()
         self._numbers = itertools.count(1)
@@ -128,10 +129,15 @@ class WhepRelay:
         for turn in itertools.cycle(range(TICKS)):
             await self._somebody.wait()  # a node without sessions need not wake up
             await asyncio.sleep(TICK_INTERVAL)
-            now = self._now()
-            for session in self.sessions():
-                if session.number % TICKS == turn:
-                    session.tick(now)
+            self._tick(turn)
+
+    def _tick(self, turn: int) -> None:
+        now = self._now()
+        self._listed = {}
+        for session in self.sessions():
+            if session.number % TICKS == turn:
+                session.tick(now)
+        self._listed = None
 
     def drain(self) -> None:
         """Take no new viewer from now on; those who watch go on."""
@@ -314,6 +320,14 @@ class WhepRelay:
         except UnknownRendition:
             track = rung_forecast(rendition, Codec.H264)
         return self._packager(stream, track)
+
+    def renditions_of(self, stream: Stream) -> tuple[Rendition, ...]:
+        """What its viewers may be shown now. Those who look in one turn share the answer: the ladder takes long."""
+        if self._listed is None:
+            return list_renditions(stream)
+        if stream not in self._listed:
+            self._listed[stream] = list_renditions(stream)
+        return self._listed[stream]
 
     def note_switch(self, old: str, new: str, cause: Cause, *, is_up: bool) -> None:
         self.switches["up" if is_up else "down", cause] += 1

@@ -9,11 +9,11 @@ from typing import Protocol
 from media.reasons import CODEC_CHANGED, RUNG_SHED, Reason
 from media.rung import Rendition
 from media.stream import Stream, StreamState
-from media.track import SOURCE
+from media.track import SOURCE, Codec
 from relay.adaptation import Adaptation, Cause, Look
 from relay.crossing import nearest
 from relay.path_estimate import PathEstimate
-from relay.renditions import OVERHEAD, choices_of, list_renditions
+from relay.renditions import OVERHEAD, choices_of
 from relay.rtp_packager import RtpPackager
 from relay.rtp_sender import Scheduler
 from relay.rtp_switch import RtpSwitch
@@ -28,11 +28,15 @@ SENT_WINDOW = 4.0
 MIN_SENT_WINDOW = 1.0
 LOOK_INTERVAL = 0.1
 """Seconds between two looks: reports come a few times a second, requests for lost packets more often."""
+CONTENT_INTERVAL = 1.9
+"""The same for a viewer that has the best it can have and no trouble: two looks fit `SENT_WINDOW`."""
 ALARM_INTERVAL = 0.15
 """Seconds to the next look where there is trouble."""
 LOST_WINDOW = 0.5
 """Seconds over which packets that were asked for again are counted: they tell of trouble before any report."""
 MIN_PACKETS = 20
+MANY_LOST = 0.25
+"""The share of them that tells of trouble. Three lost in a hundred are often two in twenty, and repaired."""
 ORPHAN_TIME = 10.0
 """Seconds a viewer waits for the first picture of another rung after its own has ended."""
 
@@ -41,6 +45,9 @@ class WhepSeats(Protocol):
     """The relay, as far as a seat needs it."""
 
     def packager_of(self, stream: Stream, rendition: str) -> RtpPackager: ...
+
+    def renditions_of(self, stream: Stream) -> tuple[Rendition, ...]:
+        """As `list_renditions`, worked out once for all who look at the same time."""
 
     def note_switch(self, old: str, new: str, cause: Cause, *, is_up: bool) -> None: ...
 
@@ -105,6 +112,7 @@ class WhepSeat:
         self._now = now
         self._adaptation = Adaptation(now())
         self._cause = Cause.ASKED
+        self._carried: dict[tuple[Codec, str, bool], bool] = {}
         self._order: tuple[str, ...] = ()
         self._looked_at = float("-inf")
         self._orphan_since: float | None = None
@@ -124,7 +132,27 @@ class WhepSeat:
 
     def menu(self) -> tuple[Rendition, ...]:
         """What it can be sent, best first."""
-        return tuple([r for r in list_renditions(self._stream) if can_carry(self._codec, r)])
+        return tuple([each for each in self._seats.renditions_of(self._stream) if self._can_carry(each)])
+
+    def _can_carry(self, rendition: Rendition) -> bool:
+        """Worked out once: it is asked for each rung every second, and says the same."""
+        key = (rendition.codec, rendition.codec_string, rendition.reorders)
+        known = self._carried.get(key)
+        if known is None:
+            known = self._carried[key] = can_carry(self._codec, rendition)
+        return known
+
+    def glance(self, now: float) -> None:
+        """As `look`, where there is no news: seldom while nothing better can be had. About once a second."""
+        if not self.is_content or now - self._looked_at >= CONTENT_INTERVAL:
+            self.look(now)
+
+    @property
+    def is_content(self) -> bool:
+        """Has it the best that it can have, and no trouble?"""
+        best = self.wanted or next(iter(self._order), None)
+        is_moving = self.switch is not None or self._is_stranded or self._adaptation.is_probing
+        return best == self.rendition and not is_moving and not self._adaptation.is_alarmed
 
     def look(self, now: float) -> None:
         """See how the path does, and go where the policy wants it. As often as there is news."""
@@ -236,14 +264,15 @@ class WhepSeat:
             self.look(self._now())
 
     def _asked_again(self, now: float) -> float:
-        """The share of packets that it asked for again lately."""
+        """The share of packets that it asked for again lately, where it is large."""
         asked, sent = self._sitter.losses
         losses = self._losses
         losses.append((now, asked, sent))
         while now - losses[0][0] > LOST_WINDOW:
             losses.popleft()
         packets = sent - losses[0][2]
-        return min(1.0, (asked - losses[0][1]) / packets) if packets >= MIN_PACKETS else 0.0
+        share = (asked - losses[0][1]) / packets if packets >= MIN_PACKETS else 0.0
+        return min(1.0, share) if share >= MANY_LOST else 0.0
 
     def _sent_rate(self, now: float) -> int | None:
         """Bits a second that it was sent lately, on this rung."""

@@ -39,6 +39,10 @@ REPAIR_BURST = 1000
 REPEAT_AFTER = 0.02
 """Seconds before the same packet is sent again: a NACK may be repeated before its answer arrives."""
 MAX_REPEATS_REMEMBERED = 1024
+HEAR_INTERVAL = 1.9
+"""Seconds between two looks at reports that say that all is well, of a viewer that needs nothing better."""
+STEADY = 15 / 16
+"""An estimate that is at least this share of the one before it is no news: it wavers a little."""
 _NTP_UNIX = 2_208_988_800
 """Seconds from 1900 to 1970."""
 
@@ -110,8 +114,10 @@ class WhepSession:
         self._on_closed = on_closed
         self._is_closed = False
         self._was_heard = False
+        self._is_probed = False
         self._replayed_at = float("-inf")
         self._reported_at = float("-inf")
+        self._heard_at = float("-inf")
         self._rtx_index = 0
         self._repairs_left = float(REPAIR_BURST)
         self._repairs_at = now
@@ -174,6 +180,9 @@ class WhepSession:
         sent = self.stream.bitrate(lane.packager.track.rendition) or 0
         fill = max(0, bits_per_second - sent) if bits_per_second else 0
         self.prober.fill(fill, lane.target, lane.packager.history)
+        if (fill > 0) is not self._is_probed:
+            self._is_probed = fill > 0
+            self.port.read_reports(aside=not self._is_probed)  # each one may say that it was too much
 
     def repeat(self, own: int, packet: SharedPacket, now: float) -> None:
         """Send one packet of the picture again, though nobody asked."""
@@ -226,11 +235,14 @@ class WhepSession:
 
     def tick(self, now: float) -> None:
         """Hear what was reported, and send reports when they are due."""
-        self._hear()
+        is_content = self.seat is None or self.seat.is_content
+        if not is_content or now - self._heard_at >= HEAR_INTERVAL:
+            self._heard_at = now
+            self._hear()
         if self.is_watching and now - self._reported_at >= self._report_interval():
             self._report(now)
         if self.seat is not None and self.is_watching:
-            self.seat.look(now)
+            self.seat.glance(now)
 
     def end(self, reason: Reason) -> None:
         """Close it from our side, with a goodbye that names the reason."""
@@ -245,10 +257,10 @@ class WhepSession:
         sender = self.port.peer.sender
         assert sender is not None, "a connected peer has keys"
         self.connected_at = now
-        self.port.read_reports()
+        self.port.read_reports(aside=True)
         for lane in self._lanes:
             chosen = lane.chosen
-            key = HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id)
+            key = lane.packager.share_header(HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id))
             lane.target = RtpTarget(key, sender, self.port)
             lane.packager.join(lane.target)
         self._report(now)
@@ -307,23 +319,26 @@ class WhepSession:
     def _on_rtcp(self, packets: Sequence[rtcp.RtcpPacket], now: float) -> None:
         self._hear()
         was_heard = self._was_heard
-        is_broken = False
+        is_broken = has_news = False
         for packet in packets:
             if isinstance(packet, (rtcp.ReceiverReport, rtcp.SenderReport)):
                 for block in packet.reports:
+                    has_news = has_news or block.fraction_lost > 0
                     self._on_report(block, now)
             elif isinstance(packet, rtcp.Nack):
+                has_news = True
                 self._repair(packet, now)
             elif isinstance(packet, (rtcp.Pli, rtcp.Fir)):
-                is_broken = True
+                is_broken = has_news = True
             elif isinstance(packet, rtcp.Remb):
+                has_news = has_news or packet.bitrate < STEADY * (self.estimate.remb(now) or 0)
                 self.estimate.note_remb(packet.bitrate, now)
             elif isinstance(packet, rtcp.ReferenceTime):
                 self._answer_reference(packet)
         if is_broken:
             self._refresh(was_heard, now)
         if self.seat is not None and self.is_watching:
-            self.seat.look(now)
+            (self.seat.look if has_news else self.seat.glance)(now)
 
     def _on_report(self, block: rtcp.ReportBlock, now: float) -> None:
         lane = self._lane(block.ssrc)

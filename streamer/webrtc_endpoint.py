@@ -74,6 +74,7 @@ class Port:
         self._owner = owner
         self._is_closed = False
         self._reader: ReportReader | None = None
+        self._reads_aside = False
         self._heard_from: PeerAddress | None = None
 
     def __repr__(self) -> str:
@@ -96,8 +97,10 @@ class Port:
             return False
         return self._endpoint.send(datagram, remote, self.addresses.get(remote, ()))
 
-    def read_reports(self) -> None:
-        self._reader = self._endpoint.report_reader(self.peer)
+    def read_reports(self, *, aside: bool) -> None:
+        if aside and self._reader is None:
+            self._reader = self._endpoint.report_reader(self.peer)
+        self._reads_aside = aside
         self._follow_reports()
 
     def reports(self) -> Reports | None:
@@ -109,7 +112,7 @@ class Port:
 
     def _follow_reports(self) -> None:
         """Plain reports are taken in from where media goes, and from nowhere else."""
-        reader, remote = self._reader, None if self._is_closed else self.peer.remote
+        reader, remote = self._reader, self.peer.remote if self._reads_aside and not self._is_closed else None
         if reader is not None and remote != self._heard_from:
             self._endpoint.move_reports(reader, self._heard_from, remote)
             self._heard_from = remote

@@ -142,7 +142,7 @@ def broadcast(broadcasts: dict[str, Future[Broadcast]], case: Case) -> Broadcast
 def _broadcast(case: Case, number: int, node: RunningNode, films: dict[str, Path], folder: Path) -> Broadcast:
     room, copy, log = f"matrix{number}", folder / f"{number}.flv", folder / f"{number}.log"
     with (
-        RawViewer(f"{node.flv(room)}?audio=source") as viewer,
+        RawViewer(f"{node.flv(room)}?rendition=source&audio=source") as viewer,
         start_ffmpeg([*_inputs(case, films), *_outputs(case, copy, node.publish_url(room))], log) as publisher,
     ):
         publisher.finish()

@@ -197,6 +197,14 @@ def test_loss_alone_falls_one_rung() -> None:
     assert (decision.rung, decision.cause) == ("720p", Cause.LOSS)
 
 
+def test_an_estimate_that_drops_for_nothing_is_given_time() -> None:
+    policy = Adaptation(0.0)
+    for step in range(3):
+        assert policy.decide(Look(10 + step / 4, LADDER, "source", sent=4_000_000, limit=1_500_000)).rung == "source"
+    lossy = Look(10.75, LADDER, "source", sent=4_000_000, limit=1_500_000, loss=0.3)
+    assert policy.decide(lossy).rung == "480p", "but losses speak of it as well"
+
+
 def test_the_lowest_rung_stays_whatever_happens() -> None:
     policy = Adaptation(0.0)
     for step in range(40):

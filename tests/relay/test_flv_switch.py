@@ -14,15 +14,16 @@ import pytest
 
 from media.flv_muxer import PLAIN, FlvOptions
 from media.hub import Hub, HubLimits
-from media.reasons import Reason
+from media.reasons import TOO_SLOW, Reason
 from media.stream import Stream
 from media.track import SOURCE, Codec
 from relay.adaptation import Cause, Choice
 from relay.batch import Framing
 from relay.crossing import HOLD
 from relay.flv_packager import FlvPackager
-from relay.flv_seat import FlvSeat
+from relay.flv_seat import HOPELESS_SKIPS, HOPELESS_TIME, FlvSeat
 from relay.flv_viewer import FlvViewer, ViewerCounters, ViewerLimits
+from relay.outlet import TcpPath
 from relay.renditions import rung_forecast
 from tests.support.encoders import read_codes
 from tests.support.flv import FlvFile, read_flv
@@ -377,4 +378,55 @@ async def test_many_changes_at_any_time_lose_nothing(seed: int) -> None:
         show.step(rng.randint(1, 25))
         seat.move(rng.choice(["90p", "180p", SOURCE]), rng.choice([Cause.FITS, Cause.ASKED]))
     show.step(20)
+    is_whole(seat)
+
+
+async def test_a_viewer_that_skips_for_ever_on_the_lowest_rung_is_too_slow() -> None:
+    show = Show()
+    show.step(30)
+    seat = show.seat("90p")
+    show.step(5)
+    for _ in range(HOPELESS_SKIPS):
+        seat.look(show.choices)
+        assert not seat.viewer.done.done()
+        seat.viewer.skips += 1
+        show.step(20)
+    seat.look(show.choices)
+    assert seat.viewer.done.result() is TOO_SLOW
+
+
+async def test_now_and_then_a_skip_is_no_reason_to_give_up() -> None:
+    show = Show()
+    show.step(30)
+    seat = show.seat("90p")
+    for _ in range(3 * HOPELESS_SKIPS):
+        show.step(2)
+        show.clock.advance(HOPELESS_TIME / 3)
+        seat.look(show.choices)
+        seat.viewer.skips += 1
+    assert not seat.viewer.done.done()
+
+
+async def test_a_slow_connection_is_seen_and_followed() -> None:
+    """The policy, the switch and the queue together: the connection takes half of what the source needs."""
+    show = Show(gop=250)
+    show.step(30)
+    seat = show.seat()
+    outlet = outlet_of(seat)
+    rate = (show.stream.bitrate(SOURCE) or 0) // 8 // 2
+    acked = 0
+    for _ in range(60):
+        outlet.give_room((outlet.room or 0) + rate // 25)
+        acked += rate // 25
+        outlet.path = TcpPath(0, acked, rate, False, 0.05, 0.05)
+        show.step()
+        seat.look(show.choices)
+    assert seat.packager.rendition != SOURCE
+    assert seat.viewer.skips == 0
+    outlet.give_room(None)
+    outlet.path = TcpPath(0, acked, 10 * rate, True, 0.05, 0.05)
+    for _ in range(200):
+        show.step()
+        seat.look(show.choices)
+    assert seat.switches >= 1
     is_whole(seat)

@@ -81,10 +81,8 @@ def test_targets_are_checked(native: Any) -> None:
         native.send(packets, 0, 1, [_target(native, native=None)], False)
     with pytest.raises(TypeError):
         native.send(packets, 0, 1, [_target(native, next="0")], False)
-    with pytest.raises(KeyError, match="another"):
-        native.send(packets, 0, 1, [target, _target(native, header="another")], False)
-    with pytest.raises(KeyError, match="plain"):
-        native.send({"plain": b"no packets"}, 0, 1, [target], False)
+    with pytest.raises(TypeError):
+        native.send(packets, 0, 1, [_target(native, header=[])], False)
     with pytest.raises(AttributeError):
         native.send(packets, 0, 1, [object()], False)
     assert (target.next, target.errors) == (0, 0), "nothing was sent to the others"
@@ -103,6 +101,16 @@ def test_targets_are_told_what_has_left(native: Any) -> None:
     gone = _target(native, route=None)
     assert native.send(packets, 5, 7, [gone], True) == (0, 1)
     assert (gone.next, gone.packets, gone.errors) == (7, 0, 1)
+
+
+def test_packets_for_a_new_header_are_asked_for_before_anything_is_sent(native: Any) -> None:
+    packets: dict[str, Any] = {"plain": native.Packets((HEADER,), (b"x",), (1,))}
+    first, other = _target(native), _target(native, header="another")
+    assert native.send(packets, 0, 1, [first, other], True) == (native.NEW_HEADER, 1)
+    assert native.send({"plain": b"no packets"}, 0, 1, [first], True) == (native.NEW_HEADER, 0)
+    assert (first.next, other.next) == (0, 0)
+    packets["another"] = packets["plain"]
+    assert native.send(packets, 0, 1, [first, other], True) == (0, 2)
 
 
 def test_a_new_route_is_asked_for_before_anything_is_sent(native: Any) -> None:

@@ -24,7 +24,7 @@ from wire.rtp.rtcp import Bye, Fir, Nack, Pli, ReceiverReport, ReferenceTime, Re
 from wire.srtp import GcmReceiver, GcmSender
 
 PROFILE = SrtpProfile.AEAD_AES_128_GCM
-BLOCK = ReportBlock(7, 12, -3, 0x1FFFF, 44, 0xAABBCCDD, 65_536)
+BLOCK = ReportBlock(7, 0, -3, 0x1FFFF, 44, 0xAABBCCDD, 65_536)
 OTHER = ReportBlock(8, 0, 0x7FFFFF, 1, 2)
 PLAIN: list[list[RtcpPacket]] = [
     [ReceiverReport(1, (BLOCK,))],
@@ -40,6 +40,7 @@ ASIDE: list[list[RtcpPacket]] = [
     [ReceiverReport(1), Bye((1,))],
     [rtcp.SenderReport(1, 2, 3, 4, 5)],
     [ReceiverReport(1, (BLOCK,) * 5)],
+    [ReceiverReport(1, (BLOCK, ReportBlock(8, 1, 1, 1, 2)))],
 ]
 
 
@@ -95,7 +96,9 @@ def test_anything_else_is_left_to_python(inbox: ReportInbox, packets: list[RtcpP
 
 
 u32 = st.integers(0, 0xFFFFFFFF)
-block = st.builds(ReportBlock, u32, st.integers(0, 255), st.integers(-0x800000, 0x7FFFFF), u32, u32, u32, u32)
+block = st.builds(
+    ReportBlock, u32, st.sampled_from((0, 0, 0, 1, 255)), st.integers(-0x800000, 0x7FFFFF), u32, u32, u32, u32
+)
 BLOCKS = st.lists(block, max_size=4, unique_by=lambda each: each.ssrc)
 
 
@@ -103,9 +106,11 @@ BLOCKS = st.lists(block, max_size=4, unique_by=lambda each: each.ssrc)
 def test_it_reads_the_numbers_that_python_reads(blocks: list[ReportBlock], bitrate: int, ssrcs: list[int]) -> None:
     link = Link(native_inbox())
     datagram = link.seal(ReceiverReport(3, tuple(blocks)), Remb(3, bitrate, tuple(ssrcs)))
-    assert link.read(datagram)
+    assert link.read(datagram) is not any(each.fraction_lost for each in blocks)
     reports = take_reports(link.reader)
-    assert reports is not None
+    if reports is None:
+        assert any(each.fraction_lost for each in blocks)
+        return
     report, remb = rtcp.parse(link.python.unprotect_rtcp(datagram))
     assert isinstance(report, ReceiverReport)
     assert isinstance(remb, Remb)
@@ -144,13 +149,21 @@ def test_what_is_not_authentic_says_nothing(noise: bytes, at: int) -> None:
 
 def test_the_newest_word_on_each_stream_counts(inbox: ReportInbox) -> None:
     link = Link(inbox)
-    for lost in (5, 9):
-        assert link.read(link.seal(ReceiverReport(1, (ReportBlock(7, lost, 0, 0, 0), ReportBlock(8, 0, 0, lost, 0)))))
-    assert link.read(link.seal(ReceiverReport(1, (ReportBlock(8, 77, 0, 0, 0),))))
+    for highest in (5, 9):
+        blocks = (ReportBlock(7, 0, 0, highest, 0), ReportBlock(8, 0, 0, highest, 0))
+        assert link.read(link.seal(ReceiverReport(1, blocks)))
+    assert link.read(link.seal(ReceiverReport(1, (ReportBlock(8, 0, 0, 77, 0),))))
     reports = take_reports(link.reader)
     assert reports is not None
-    assert [(each.ssrc, each.fraction_lost) for _, each in reports.blocks] == [(7, 9), (8, 77)]
+    assert [(each.ssrc, each.highest_sequence) for _, each in reports.blocks] == [(7, 9), (8, 77)]
     assert reports.blocks[0][0] < reports.blocks[1][0] == reports.at
+
+
+def test_an_estimate_that_falls_is_news_and_one_that_wavers_is_not(inbox: ReportInbox) -> None:
+    link = Link(inbox)
+    for bitrate, is_plain in ((1_000_000, True), (3_000_000, True), (2_900_000, True), (2_000_000, False)):
+        assert link.read(link.seal(ReceiverReport(1), Remb(1, bitrate, (7,)))) is is_plain
+    assert link.read(link.seal(ReceiverReport(1), Remb(1, 2_000_000, (7,)))), "it is known by now"
 
 
 def test_a_fifth_stream_is_left_to_python(inbox: ReportInbox) -> None:
@@ -162,7 +175,7 @@ def test_a_fifth_stream_is_left_to_python(inbox: ReportInbox) -> None:
 
 def test_a_repetition_is_not_heard_again_and_reordering_is_no_repetition(inbox: ReportInbox) -> None:
     link = Link(inbox)
-    datagrams = [link.seal(ReceiverReport(1, (ReportBlock(7, number, 0, 0, 0),))) for number in range(100)]
+    datagrams = [link.seal(ReceiverReport(1, (ReportBlock(7, 0, 0, number, 0),))) for number in range(100)]
     for number in (3, 1, 2, 0, 99, 50):
         assert link.read(datagrams[number])
     take_reports(link.reader)
@@ -234,8 +247,8 @@ async def test_a_viewers_reports_reach_its_session_and_keep_it_alive(tmp_path: P
         peer = session.port.peer
         heard_at = peer.next_timeout(0.0)
         async with asyncio.timeout(10):
-            while session.estimate.loss != 0.25 or session.estimate.bits_per_second(client.now()) != 3_000_000:
-                client.send_rtcp(ReceiverReport(1, (ReportBlock(ssrc, 64, 1, 2, 3),)), Remb(1, 3_000_000, (ssrc,)))
+            while not session.estimate.jitter or session.estimate.bits_per_second(client.now()) != 3_000_000:
+                client.send_rtcp(ReceiverReport(1, (ReportBlock(ssrc, 0, 0, 2, 900),)), Remb(1, 3_000_000, (ssrc,)))
                 await asyncio.sleep(0.05)
         assert endpoint.reports_taken > 0
         later = peer.next_timeout(0.0)

@@ -11,6 +11,7 @@ from bench import barcode
 from media.hub import Hub, HubLimits
 from media.reasons import Reason
 from media.rtp import rtp_origin
+from media.rung import Rendition
 from media.stream import Stream
 from media.track import SOURCE, Codec
 from relay.adaptation import Cause
@@ -81,6 +82,9 @@ class LadderLink:
                 on_full=lambda callback: None,
             )
         return found
+
+    def renditions_of(self, stream: Stream) -> tuple[Rendition, ...]:
+        return list_renditions(stream)
 
     def note_switch(self, old: str, new: str, cause: Cause, *, is_up: bool) -> None:
         self.switches.append((old, new, cause, is_up))

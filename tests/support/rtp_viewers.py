@@ -47,7 +47,7 @@ class FakePort:
         self.sent.append(datagram)
         return True
 
-    def read_reports(self) -> None:
+    def read_reports(self, *, aside: bool) -> None:
         pass
 
     def reports(self) -> Reports | None:

@@ -153,9 +153,11 @@ class WhepClient(asyncio.DatagramProtocol, asyncio.Protocol):
 
 
 @asynccontextmanager
-async def viewer(url: str, *, tcp: bool = False, leave: bool = True) -> AsyncIterator[WhepClient]:
+async def viewer(
+    url: str, *, tcp: bool = False, leave: bool = True, offer: str | None = None
+) -> AsyncIterator[WhepClient]:
     """A viewer that has got its answer and checks from now on. With `leave` it says goodbye at the end."""
-    status, headers, body = await post(url, own_offer())
+    status, headers, body = await post(url, offer or own_offer())
     assert status == 201, body
     answer = sdp.parse(body)
     video = next(section for section in answer.sections if section.kind == "video")

@@ -59,7 +59,7 @@ class PairPort:
         self._pair.down.send(datagram, self._pair.now)
         return True
 
-    def read_reports(self) -> None:
+    def read_reports(self, *, aside: bool) -> None:
         pass
 
     def reports(self) -> Reports | None:
