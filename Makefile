@@ -88,6 +88,6 @@ web/node_modules/.stamp: web/package.json web/package-lock.json web/.npmrc | $(S
 	$(NODE) npm --prefix web ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
-$(PAGES): web/node_modules/.stamp web/vite.config.ts web/tsconfig.json $(wildcard web/*.html) $(shell find web/sdk web/watch web/console web/studio -type f)
+$(PAGES): web/node_modules/.stamp web/vite.config.ts web/tsconfig.json $(wildcard web/*.html) web/compress.mjs $(shell find web/sdk web/watch web/i18n web/public web/console web/studio -type f)
 	@$(NODE) npm --prefix web run --silent build
 	@touch $@

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, WebSocketRoute, sync_playwright
 
 from streamer.http_static import BUILT_PAGES
 from tests.support.chromium import CHROMIUM_FLAGS
@@ -317,6 +317,27 @@ def test_without_websockets_the_room_is_polled(viewer: Watching, shop: Shopkeepe
         viewer.press(BUY)
         viewer.until_text("#order .answer", "It is yours", within=20)
     viewer.complaints.clear()  # the browser's own words on each socket that was closed
+
+
+def test_offline_is_said_after_a_while_and_online_again_needs_no_press(viewer: Watching) -> None:
+    sockets: list[WebSocketRoute] = []
+
+    def through(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    viewer.page.route_web_socket("**/*", through)
+    viewer.open("?via=ws")
+    viewer.page.context.set_offline(True)
+    for socket in sockets.copy():
+        socket.close()
+    viewer.until_text("#trouble", "You are offline")
+    assert viewer.page.is_visible("#still"), "the last picture stays"
+    viewer.page.context.set_offline(False)
+    viewer.plays()
+    eventually(lambda: viewer.page.is_hidden("#trouble"), "nothing in front of the picture")
+    own = [said for said in viewer.complaints if "ERR_INTERNET_DISCONNECTED" not in said]
+    viewer.complaints[:] = own
 
 
 def test_an_expired_link_is_said_and_the_picture_plays(viewer: Watching, shop: Shopkeeper) -> None:

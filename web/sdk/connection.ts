@@ -21,6 +21,8 @@ export interface End {
 
 /** What a connection tells; none of it after its end or `close()`. */
 export interface ConnectionListener {
+  /** It is about to let the element go, whose last picture can still be read. */
+  onLeave(): void;
   /** The server has let us in: media is due from now on. */
   onAdmitted(): void;
   onFrame(place: Place | null, shown: Shown): void;

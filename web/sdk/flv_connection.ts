@@ -76,6 +76,7 @@ export class FlvConnection implements Connection {
     this.#settings.video.removeEventListener("waiting", this.#onWaiting);
     const engine = this.#engine;
     this.#engine = null;
+    if (engine) this.#listener.onLeave();
     engine?.destroy();
     this.#settings.video.playbackRate = 1;
   }

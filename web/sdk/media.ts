@@ -201,6 +201,7 @@ export class Media {
         if (serial === this.#serial) react(...values);
       };
     return {
+      onLeave: () => this.#listener.onLeave(), // also of one that is no longer heard otherwise
       onAdmitted: guard(() => (this.#admittedAt = performance.now())),
       onFrame: guard((place, shown) => this.#frame(place, shown)),
       onScript: guard((script) => this.#listener.onScript(script)),
@@ -216,7 +217,6 @@ export class Media {
     this.#connection = null;
     if (!connection) return;
     this.#jumpsBefore += connection.measured.jumps;
-    this.#listener.onLeave();
     connection.close();
   }
 

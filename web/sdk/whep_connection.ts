@@ -66,6 +66,7 @@ export class WhepConnection implements Connection {
   close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#listener.onLeave();
     clearInterval(this.#measuring);
     clearTimeout(this.#deadline);
     removeEventListener("pagehide", this.#onPageHide);
