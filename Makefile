@@ -75,7 +75,7 @@ $(STAMPS)/runtime: requirements/runtime.txt requirements/build.txt $(STAMPS)/ven
 	@touch $@
 
 # The build backend comes from the lock too: without isolation pip fetches nothing on its own.
-$(STAMPS)/project: pyproject.toml setup.py relay/_fanout.c relay/_inbox.c $(STAMPS)/runtime
+$(STAMPS)/project: pyproject.toml setup.py relay/_fanout.c relay/_inbox.c relay/_stun.c $(STAMPS)/runtime
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -9,7 +9,7 @@ setup(
     ext_modules=[
         Extension(
             "relay._fanout",
-            sources=["relay/_fanout.c", "relay/_inbox.c"],
+            sources=["relay/_fanout.c", "relay/_inbox.c", "relay/_stun.c"],
             libraries=["crypto"],
             extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-missing-field-initializers"],
             optional=True,

@@ -1,4 +1,5 @@
-/* The way in: many datagrams with one recvmmsg, and viewers' plain reports taken in without Python.
+/* The way in: many datagrams with one recvmmsg; viewers' plain reports are taken in, and their consent checks answered,
+ * without Python.
  *
  * A plain report is SRTCP by AES-128-GCM (RFC 7714, 9) that holds receiver reports, REMB and descriptions alone, and
  * says that all is well: nothing was lost, and the path carries as much as before. Every viewer sends one or two a
@@ -36,6 +37,12 @@
 #define PAYLOAD_FEEDBACK 206
 #define APPLICATION 15
 #define PADDING 0x20
+#define MAX_USERNAME 513 /* RFC 8489, 14.3 */
+#define MAX_PASSWORD 256 /* RFC 8839, 5.4 */
+#define MAX_ANSWER 128
+#define MAX_CHECKS 32 /* as wire.ice remembers: more than a minute of consent checks */
+#define TRANSACTION_SIZE 12
+#define TRANSACTION_AT 8
 #define STEADY(remb, before) (16 * (remb) >= 15 * (before)) /* estimates waver a little */
 
 enum { ASIDE, TAKEN, REPEATED };
@@ -65,6 +72,13 @@ typedef struct {
     int is_fresh;
     Report report;
     double heard_at;
+    unsigned char *credentials; /* user name and password, for consent checks; NULL: Python answers */
+    size_t username_size, password_size;
+    unsigned char (*checks)[TRANSACTION_SIZE]; /* a ring of those that were answered */
+    uint32_t checked;
+    int control_level, control_type; /* what makes an answer leave from the address that was contacted */
+    unsigned char control[64];
+    size_t control_size;
 } Reader;
 
 typedef struct {
@@ -72,6 +86,10 @@ typedef struct {
     PyObject *readers; /* struct sockaddr as bytes -> Reader */
     unsigned long long taken;
 } Inbox;
+
+size_t answer_check(const unsigned char *datagram, size_t size, const struct sockaddr_storage *from,
+                    const unsigned char *username, size_t username_size, const unsigned char *password,
+                    size_t password_size, unsigned char *answer); /* _stun.c */
 
 static unsigned char datagrams[MAX_DATAGRAMS][MAX_DATAGRAM];
 static struct mmsghdr headers[MAX_DATAGRAMS];
@@ -249,12 +267,52 @@ static int take(Reader *self, const unsigned char *packet, size_t size, double n
     return TAKEN;
 }
 
+/* Send an answer from where it was contacted. What a full socket does not take is lost: checks repeat themselves. */
+static void reply(int fd, const Reader *self, unsigned char *answer, size_t size, struct msghdr *received)
+{
+    union {
+        struct cmsghdr align;
+        unsigned char bytes[CONTROL_SIZE];
+    } control = {0};
+    struct iovec vector = {answer, size};
+    struct msghdr header = {
+        .msg_name = received->msg_name, .msg_namelen = received->msg_namelen, .msg_iov = &vector, .msg_iovlen = 1};
+    if (self->control_size) {
+        header.msg_control = control.bytes;
+        header.msg_controllen = CMSG_SPACE(self->control_size);
+        struct cmsghdr *message = CMSG_FIRSTHDR(&header);
+        message->cmsg_level = self->control_level;
+        message->cmsg_type = self->control_type;
+        message->cmsg_len = CMSG_LEN(self->control_size);
+        memcpy(CMSG_DATA(message), self->control, self->control_size);
+    }
+    sendmsg(fd, &header, MSG_DONTWAIT);
+}
+
+/* TAKEN: a consent check, which is answered. ASIDE: something else. */
+static int check(int fd, Reader *self, const unsigned char *datagram, size_t size, struct msghdr *received, double now)
+{
+    unsigned char answer[MAX_ANSWER];
+    if (self->credentials == NULL)
+        return ASIDE;
+    size_t answered = answer_check(datagram, size, received->msg_name, self->credentials, self->username_size,
+                                   self->credentials + self->username_size, self->password_size, answer);
+    if (answered == 0)
+        return ASIDE;
+    memcpy(self->checks[self->checked++ % MAX_CHECKS], datagram + TRANSACTION_AT, TRANSACTION_SIZE);
+    self->heard_at = now;
+    reply(fd, self, answer, answered, received);
+    return TAKEN;
+}
+
 /* Reader */
 
 static void Reader_dealloc(Reader *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     EVP_CIPHER_CTX_free(self->cipher);
+    PyMem_Free(self->credentials);
+    PyMem_Free(self->checks);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }
@@ -327,8 +385,51 @@ static PyObject *Reader_read(Reader *self, PyObject *argument)
     return PyBool_FromLong(outcome == TAKEN);
 }
 
+/* answer(username, password): consent checks with these are answered from now on; without a user name, none are. */
+static PyObject *Reader_answer(Reader *self, PyObject *args)
+{
+    const char *username, *password;
+    Py_ssize_t username_size, password_size;
+    if (!PyArg_ParseTuple(args, "y#y#", &username, &username_size, &password, &password_size))
+        return NULL;
+    if (username_size > MAX_USERNAME || password_size > MAX_PASSWORD) {
+        PyErr_Format(PyExc_ValueError, "user name of %zd and password of %zd bytes", username_size, password_size);
+        return NULL;
+    }
+    PyMem_Free(self->credentials);
+    self->credentials = NULL;
+    if (username_size == 0)
+        Py_RETURN_NONE;
+    if (self->checks == NULL && (self->checks = PyMem_Calloc(MAX_CHECKS, TRANSACTION_SIZE)) == NULL)
+        return PyErr_NoMemory();
+    self->credentials = PyMem_Malloc((size_t)(username_size + password_size));
+    if (self->credentials == NULL)
+        return PyErr_NoMemory();
+    memcpy(self->credentials, username, (size_t)username_size);
+    memcpy(self->credentials + username_size, password, (size_t)password_size);
+    self->username_size = (size_t)username_size;
+    self->password_size = (size_t)password_size;
+    Py_RETURN_NONE;
+}
+
+/* knows(transaction_id) -> bool: whether a check with it was answered here, of the last MAX_CHECKS. */
+static PyObject *Reader_knows(Reader *self, PyObject *argument)
+{
+    Py_buffer id;
+    if (PyObject_GetBuffer(argument, &id, PyBUF_SIMPLE) < 0)
+        return NULL;
+    int found = 0;
+    uint32_t count = self->checked < MAX_CHECKS ? self->checked : MAX_CHECKS;
+    for (uint32_t i = 0; i < count && id.len == TRANSACTION_SIZE; i++)
+        found |= memcmp(self->checks[i], id.buf, TRANSACTION_SIZE) == 0;
+    PyBuffer_Release(&id);
+    return PyBool_FromLong(found);
+}
+
 static PyMethodDef Reader_methods[] = {
     {"take", (PyCFunction)Reader_take, METH_NOARGS, "What has come since the last call."},
+    {"answer", (PyCFunction)Reader_answer, METH_VARARGS, "Answer consent checks with these credentials."},
+    {"knows", (PyCFunction)Reader_knows, METH_O, "Whether a check with this transaction id was answered."},
     {"read", (PyCFunction)Reader_read, METH_O, "Whether this datagram is a plain report."},
     {NULL, NULL, 0, NULL},
 };
@@ -368,18 +469,31 @@ static void Inbox_dealloc(Inbox *self)
     Py_DECREF(type);
 }
 
-/* listen(sockaddr: bytes, reader): reports from there are this reader's. */
+/* listen(sockaddr: bytes, reader, level: int, type: int, control: bytes): reports and checks from there are this
+ * reader's, and its answers carry this control message, where there is one. */
 static PyObject *Inbox_listen(Inbox *self, PyObject *args)
 {
-    PyObject *address, *reader;
-    if (!PyArg_ParseTuple(args, "SO", &address, &reader))
+    PyObject *address, *object;
+    const char *control;
+    Py_ssize_t control_size;
+    int level, type;
+    if (!PyArg_ParseTuple(args, "SOiiy#", &address, &object, &level, &type, &control, &control_size))
         return NULL;
-    if (!is_reader(reader)) {
+    if (!is_reader(object)) {
         PyErr_SetString(PyExc_TypeError, "not a Reader");
         return NULL;
     }
-    if (PyDict_SetItem(self->readers, address, reader) < 0)
+    Reader *reader = (Reader *)object;
+    if (control_size > (Py_ssize_t)sizeof reader->control) {
+        PyErr_Format(PyExc_ValueError, "control message of %zd bytes", control_size);
         return NULL;
+    }
+    if (PyDict_SetItem(self->readers, address, object) < 0)
+        return NULL;
+    reader->control_level = level;
+    reader->control_type = type;
+    memcpy(reader->control, control, (size_t)control_size);
+    reader->control_size = (size_t)control_size;
     Py_RETURN_NONE;
 }
 
@@ -417,16 +531,23 @@ static int is_rtcp(const unsigned char *datagram, size_t size)
     return size >= HEADER_SIZE && datagram[0] >> 6 == 2 && datagram[1] >= 192 && datagram[1] <= 223; /* RFC 5761, 4 */
 }
 
-/* 1: it was a plain report, or the repetition of one; 0: it is for Python; -1: an error. */
-static int take_in(Inbox *self, int number, PyObject *address, double now)
+static int is_stun(const unsigned char *datagram, size_t size)
+{
+    return size >= HEADER_SIZE && datagram[0] < 4; /* RFC 7983, 7 */
+}
+
+/* 1: it was a plain report, the repetition of one, or a consent check; 0: it is for Python; -1: an error. */
+static int take_in(Inbox *self, int fd, int number, PyObject *address, double now)
 {
     const unsigned char *datagram = datagrams[number];
     size_t size = headers[number].msg_len;
-    if (!is_rtcp(datagram, size))
+    if (!is_rtcp(datagram, size) && !is_stun(datagram, size))
         return 0;
     PyObject *reader = PyDict_GetItemWithError(self->readers, address);
     if (reader == NULL)
         return PyErr_Occurred() ? -1 : 0;
+    if (is_stun(datagram, size))
+        return check(fd, (Reader *)reader, datagram, size, &headers[number].msg_hdr, now) != ASIDE;
     return take((Reader *)reader, datagram, size, now) != ASIDE;
 }
 
@@ -449,13 +570,13 @@ static PyObject *ancillary(struct msghdr *header)
 }
 
 /* One datagram: taken in, or appended to `rest`. */
-static int sort(Inbox *self, int number, PyObject *rest, double now)
+static int sort(Inbox *self, int fd, int number, PyObject *rest, double now)
 {
     struct msghdr *header = &headers[number].msg_hdr;
     PyObject *address = PyBytes_FromStringAndSize((const char *)&senders[number], header->msg_namelen);
     if (address == NULL)
         return -1;
-    int outcome = take_in(self, number, address, now);
+    int outcome = take_in(self, fd, number, address, now);
     if (outcome == 0) {
         PyObject *control = ancillary(header);
         PyObject *entry = control == NULL ? NULL
@@ -471,7 +592,7 @@ static int sort(Inbox *self, int number, PyObject *rest, double now)
 }
 
 /* receive(fd) -> [(datagram, sockaddr, [(level, type, bytes)])]: what has arrived, MAX_DATAGRAMS at most, without the
- * reports that were taken in. Nothing there, and an ICMP error of somebody's earlier datagram, are an empty list. */
+ * reports that were taken in and the checks that were answered. Nothing there, and an ICMP error of somebody's earlier datagram, are an empty list. */
 static PyObject *Inbox_receive(Inbox *self, PyObject *argument)
 {
     long fd = PyLong_AsLong(argument);
@@ -484,7 +605,7 @@ static PyObject *Inbox_receive(Inbox *self, PyObject *argument)
     int count = recvmmsg((int)fd, headers, MAX_DATAGRAMS, MSG_DONTWAIT, NULL);
     double now = monotonic();
     for (int number = 0; number < count; number++)
-        if (sort(self, number, rest, now) < 0) {
+        if (sort(self, (int)fd, number, rest, now) < 0) {
             Py_DECREF(rest);
             return NULL;
         }

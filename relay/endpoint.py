@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from struct import pack
 from typing import Any, Protocol
 
-from relay.report_inbox import Reports
+from relay.report_inbox import ControlMessage, Reports
 from wire.sdp import LocalTransport, RemoteTransport
 from wire.webrtc import PeerEvent, WebRtcPeer
 
 __all__ = ["ControlMessage", "EndpointFull", "PortOwner", "UdpRoute", "WebRtcEndpoint", "WebRtcPort"]
-
-ControlMessage = tuple[int, int, bytes]
-"""Level, type and bytes, as `socket.sendmsg` wants them."""
 
 
 class EndpointFull(Exception):

@@ -1,4 +1,4 @@
-"""Plain reports of viewers, taken in by the extension where it was built: see `_inbox.c`."""
+"""Plain reports and consent checks of viewers, handled by the extension where it was built: see `_inbox.c`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from wire.rtp.rtcp import ReportBlock
 
 __all__ = ["RawDatagram", "ReportInbox", "ReportReader", "Reports", "open_inbox", "take_reports"]
 
-RawDatagram = tuple[bytes, bytes, list[tuple[int, int, bytes]]]
+ControlMessage = tuple[int, int, bytes]
+"""Level, type and bytes, as `socket.sendmsg` wants them."""
+RawDatagram = tuple[bytes, bytes, list[ControlMessage]]
 """A datagram, who sent it (a `struct sockaddr`), and its control messages."""
 
 
@@ -30,6 +32,12 @@ class ReportReader(Protocol):
     def take(self) -> Any:
         """None, or what `Reports` has, as plain tuples."""
 
+    def answer(self, username: bytes, password: bytes) -> None:
+        """Consent checks with these are answered from now on; without a user name, none are."""
+
+    def knows(self, transaction_id: bytes) -> bool:
+        """Whether a check with it was answered here, as far as is remembered."""
+
 
 class ReportInbox:
     """Reads a socket for all peers."""
@@ -44,7 +52,7 @@ class ReportInbox:
 
     @property
     def taken(self) -> int:
-        """Reports that were taken in."""
+        """Reports that were taken in, and checks that were answered."""
         return int(self._inbox.taken)
 
     def reader(self, key: bytes, salt: bytes) -> ReportReader:
@@ -52,9 +60,12 @@ class ReportInbox:
         reader: ReportReader = self._native.Reader(key, salt)
         return reader
 
-    def listen(self, sockaddr: bytes, reader: ReportReader) -> None:
-        """Plain reports from this address are this reader's, and `receive` no longer returns them."""
-        self._inbox.listen(sockaddr, reader)
+    def listen(self, sockaddr: bytes, reader: ReportReader, control: tuple[ControlMessage, ...] = ()) -> None:
+        """Plain reports and checks from this address are this reader's, and `receive` no longer returns them.
+
+        `control` makes an answer leave from the address that was contacted.
+        """
+        self._inbox.listen(sockaddr, reader, *(control[0] if control else (0, 0, b"")))
 
     def forget(self, sockaddr: bytes, reader: ReportReader) -> None:
         """They are not. Nothing happens when the address is another reader's by now."""

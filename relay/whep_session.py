@@ -39,7 +39,7 @@ REPAIR_BURST = 1000
 REPEAT_AFTER = 0.02
 """Seconds before the same packet is sent again: a NACK may be repeated before its answer arrives."""
 MAX_REPEATS_REMEMBERED = 1024
-HEAR_INTERVAL = 1.9
+HEAR_INTERVAL = 2.9
 """Seconds between two looks at reports that say that all is well, of a viewer that needs nothing better."""
 STEADY = 15 / 16
 """An estimate that is at least this share of the one before it is no news: it wavers a little."""

@@ -76,6 +76,7 @@ class Port:
         self._reader: ReportReader | None = None
         self._reads_aside = False
         self._heard_from: PeerAddress | None = None
+        self._answers_checks = False
 
     def __repr__(self) -> str:
         return f"<Port {self.peer!r}>"
@@ -108,13 +109,32 @@ class Port:
         if reader is None:
             return None
         self.peer.note_heard(reader.heard_at)
+        if not self._answers_checks:
+            self._let_answer(reader)
         return take_reports(reader)
+
+    def knows_check(self, transaction_id: bytes, address: PeerAddress) -> bool:
+        """Whether the reader has answered this check, which now comes from elsewhere: a copy must not move media."""
+        return self._reader is not None and address != self._heard_from and self._reader.knows(transaction_id)
+
+    def restart(self) -> None:
+        """Checks come with other credentials from now on."""
+        if self._reader is not None:
+            self._reader.answer(b"", b"")
+        self._answers_checks = False
+
+    def _let_answer(self, reader: ReportReader) -> None:
+        consent = self.peer.ice.consent
+        if consent is not None:
+            reader.answer(*consent)
+            self._answers_checks = True
 
     def _follow_reports(self) -> None:
         """Plain reports are taken in from where media goes, and from nowhere else."""
         reader, remote = self._reader, self.peer.remote if self._reads_aside and not self._is_closed else None
         if reader is not None and remote != self._heard_from:
-            self._endpoint.move_reports(reader, self._heard_from, remote)
+            control = () if remote is None else self.addresses.get(remote, ())
+            self._endpoint.move_reports(reader, self._heard_from, remote, control)
             self._heard_from = remote
 
     def flush(self) -> None:
@@ -206,7 +226,7 @@ class WebRtcEndpoint:
 
     @property
     def reports_taken(self) -> int:
-        """Those of them that were plain reports and read without Python."""
+        """Those of them that were plain reports or consent checks, and handled without Python."""
         return 0 if self._inbox is None else self._inbox.taken
 
     @property
@@ -284,6 +304,7 @@ class WebRtcEndpoint:
     def restart(self, port: Any, local: LocalTransport, *, remote_ufrag: str) -> None:
         self._forget_ufrags(port)
         port.peer.ice.restart(local.ice, remote_ufrag=remote_ufrag)
+        port.restart()
         for ufrag in port.peer.ice.local_ufrags:
             self._by_ufrag[ufrag] = port
 
@@ -301,14 +322,20 @@ class WebRtcEndpoint:
         keys = peer.report_keys
         return None if self._inbox is None or keys is None else self._inbox.reader(*keys)
 
-    def move_reports(self, reader: ReportReader, old: PeerAddress | None, new: PeerAddress | None) -> None:
+    def move_reports(
+        self,
+        reader: ReportReader,
+        old: PeerAddress | None,
+        new: PeerAddress | None,
+        control: tuple[ControlMessage, ...],
+    ) -> None:
         """They come from another address from now on, or, with None, from none."""
         if self._inbox is None or self._udp is None:
             return
         if old is not None and not old.via:
             self._inbox.forget(self._udp.route(old, ()).raw_sockaddr, reader)
         if new is not None and not new.via:
-            self._inbox.listen(self._udp.route(new, ()).raw_sockaddr, reader)
+            self._inbox.listen(self._udp.route(new, ()).raw_sockaddr, reader, control)
 
     def send(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> bool:
         """False when the socket or the connection is full."""
@@ -400,7 +427,7 @@ class WebRtcEndpoint:
         message = self._parse_stun(datagram)
         ufrag = local_ufrag_of(message) if message is not None else None
         port = self._by_ufrag.get(ufrag) if ufrag is not None else None
-        if message is None or port is None:
+        if message is None or port is None or port.knows_check(message.transaction_id, address):
             self.dropped["stun"] += 1
             return
         before = port.addresses.get(address)

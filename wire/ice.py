@@ -103,6 +103,14 @@ class IceLiteAgent:
         """The fragments that belong to this agent: after a restart the old one too, until a new check arrives."""
         return (self.local.ufrag,) if self._retired is None else (self.local.ufrag, self._retired[0].ufrag)
 
+    @property
+    def consent(self) -> tuple[bytes, bytes] | None:
+        """User name and password of the checks that come from now on, once `remote` was nominated: they change nothing
+        more. None before, and after a restart, until the next check has come."""
+        if not self.nominated or self._retired is not None:
+            return None
+        return f"{self.local.ufrag}:{self._remote_ufrag}".encode(), self.local.password.encode()
+
     def is_verified(self, address: Address, now: float) -> bool:
         """Whether this address sent a good check within the consent time."""
         checked_at = self._verified.get(address)
