@@ -3,7 +3,8 @@
  * Python decides who gets what; here packets are encrypted into one arena and sent until the socket is full. A target
  * that was cut short is given again, and is then encrypted to the same bytes under the same indices. What is read of a
  * target, and counted in it, are the attributes of relay.rtp_target.RtpTarget: thirty times a second and viewer, this
- * is where Python would spend more than the encryption.
+ * is where Python would spend more than the encryption. A viewer's sound may ride along with its picture: the last
+ * segment of a send may be smaller than the others.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -21,6 +22,7 @@
 #define NONCE_SIZE 12
 #define KEY_SIZE 16
 #define MIN_HEADER 12
+#define PADDING 0x20
 #define MAX_PACKETS 4096       /* the history: no batch is longer */
 #define MAX_PACKET_SIZE 1500   /* header, payload and tag */
 #define MAX_RUN_SEGMENTS 64    /* UDP_MAX_SEGMENTS */
@@ -53,24 +55,33 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *headers, *payloads; /* tuples of bytes, kept alive */
-    Py_ssize_t count, runs;
+    Py_ssize_t count, own, runs; /* those behind `own` are the rider's */
     const unsigned char **header, **payload;
     uint32_t *header_size, *payload_size;
     uint32_t *octets; /* of the payloads before each packet; one more than packets */
     uint32_t *run_end;
 } Packets;
 
-/* One target. It, its header, its session and its packets are kept alive while the job is there; without packets it has
- * no route. */
+/* What is sent of one of a viewer's streams. Everything is kept alive while the job is there. */
 typedef struct {
     PyObject *target, *header;
     Session *session;
+    uint64_t first; /* the viewer's own index of the first packet of this stream */
+} Lane;
+
+/* One target, and its rider if that comes along; without packets it has no route. */
+typedef struct {
+    Lane own, rider;
     Packets *packets;
-    uint32_t start;     /* packets before this one were out before */
-    uint32_t sent;      /* packets before this one are out now */
-    uint64_t own_first; /* the viewer's own index of packet 0 */
+    uint32_t start; /* packets before this one were out before */
+    uint32_t sent;  /* packets before this one are out now */
     uint32_t errors;
 } Job;
+
+/* Shared indices: of the first packet, and of the one behind the last. Negative where there are no packets. */
+typedef struct {
+    long long first, end;
+} Span;
 
 typedef struct {
     uint32_t job, end, segments;
@@ -221,16 +232,28 @@ static int check_sizes(Packets *self)
     return start == (uint32_t)self->count ? 0 : -1;
 }
 
+/* Bytes at the end of a payload that are none of it (RFC 3550, 5.1), and not counted. */
+static uint32_t padding(const Packets *self, Py_ssize_t at)
+{
+    uint32_t size = self->payload_size[at];
+    int is_padded = self->header_size[at] && (self->header[at][0] & PADDING) && size;
+    uint32_t last = is_padded ? self->payload[at][size - 1] : 0;
+    return last <= size ? last : 0;
+}
+
 static PyObject *Packets_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"headers", "payloads", "run_ends", NULL};
+    static char *names[] = {"headers", "payloads", "run_ends", "own", NULL};
     PyObject *head, *body, *ends;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!", names, &PyTuple_Type, &head, &PyTuple_Type, &body, &PyTuple_Type, &ends))
+    Py_ssize_t own = -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!O!|n", names, &PyTuple_Type, &head, &PyTuple_Type, &body,
+                                     &PyTuple_Type, &ends, &own))
         return NULL;
     Py_ssize_t count = PyTuple_GET_SIZE(head), runs = PyTuple_GET_SIZE(ends);
-    if (count == 0 || count > MAX_PACKETS || PyTuple_GET_SIZE(body) != count || runs > count) {
-        PyErr_Format(PyExc_ValueError, "%zd headers, %zd payloads, %zd runs", count, PyTuple_GET_SIZE(body), runs);
+    own = own < 0 ? count : own;
+    if (count == 0 || count > MAX_PACKETS || PyTuple_GET_SIZE(body) != count || runs > count || own < 1 || own > count) {
+        PyErr_Format(PyExc_ValueError, "%zd headers, %zd payloads, %zd runs, %zd of its own", count,
+                     PyTuple_GET_SIZE(body), runs, own);
         return NULL;
     }
     Packets *self = (Packets *)type->tp_alloc(type, 0);
@@ -239,6 +262,7 @@ static PyObject *Packets_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->headers = Py_NewRef(head);
     self->payloads = Py_NewRef(body);
     self->count = count;
+    self->own = own;
     self->runs = runs;
     self->header = PyMem_New(const unsigned char *, count);
     self->payload = PyMem_New(const unsigned char *, count);
@@ -256,7 +280,7 @@ static PyObject *Packets_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         goto failed;
     self->octets[0] = 0;
     for (Py_ssize_t i = 0; i < count; i++)
-        self->octets[i + 1] = self->octets[i] + self->payload_size[i];
+        self->octets[i + 1] = self->octets[i] + self->payload_size[i] - padding(self, i);
     for (Py_ssize_t run = 0; run < runs; run++) {
         unsigned long end = PyLong_AsUnsignedLong(PyTuple_GET_ITEM(ends, run));
         if (PyErr_Occurred())
@@ -294,15 +318,17 @@ static void make_nonce(const unsigned char *mask, uint64_t index, unsigned char 
 static size_t seal(const Job *job, uint32_t at, unsigned char *out)
 {
     const Packets *packets = job->packets;
-    EVP_CIPHER_CTX *cipher = job->session->cipher;
-    uint64_t index = job->own_first + at;
+    uint32_t own = (uint32_t)packets->own;
+    const Lane *lane = at < own ? &job->own : &job->rider;
+    EVP_CIPHER_CTX *cipher = lane->session->cipher;
+    uint64_t index = lane->first + (at < own ? at : at - own);
     uint32_t header_size = packets->header_size[at], payload_size = packets->payload_size[at];
     unsigned char nonce[NONCE_SIZE], *body = out + header_size;
     int size = 0, ok;
     memcpy(out, packets->header[at], header_size);
     out[2] = (unsigned char)(index >> 8);
     out[3] = (unsigned char)index;
-    make_nonce(job->session->mask, index, nonce);
+    make_nonce(lane->session->mask, index, nonce);
     ok = EVP_EncryptInit_ex(cipher, NULL, NULL, NULL, nonce) == 1
         && EVP_EncryptUpdate(cipher, NULL, &size, out, (int)header_size) == 1;
     if (ok && payload_size)
@@ -361,11 +387,11 @@ static size_t add_message(uint32_t number, const Job *job, uint32_t job_number, 
     memset(header, 0, sizeof *header);
     header->msg_iov = &vectors[number];
     header->msg_iovlen = 1;
-    if (job->session->address_size) {
-        header->msg_name = &job->session->address;
-        header->msg_namelen = job->session->address_size;
+    if (job->own.session->address_size) {
+        header->msg_name = &job->own.session->address;
+        header->msg_namelen = job->own.session->address_size;
     }
-    set_control(header, controls[number].bytes, job->session, end - start > 1 ? (uint16_t)first : 0);
+    set_control(header, controls[number].bytes, job->own.session, end - start > 1 ? (uint16_t)first : 0);
     messages[number] = (Message){job_number, end, end - start};
     return used;
 }
@@ -415,13 +441,13 @@ static int send_jobs(uint32_t count, int segmentation)
             while (packets->run_end[run] <= start)
                 run++;
             end = segmentation ? packets->run_end[run] : start + 1;
-            if (number == MAX_MESSAGES || used + MAX_RUN_SIZE > ARENA_SIZE || (number && fd != jobs[j].session->fd)) {
+            if (number == MAX_MESSAGES || used + MAX_RUN_SIZE > ARENA_SIZE || (number && fd != jobs[j].own.session->fd)) {
                 if ((status = flush(fd, number)) != 0)
                     return status;
                 number = 0;
                 used = 0;
             }
-            fd = jobs[j].session->fd;
+            fd = jobs[j].own.session->fd;
             size_t size = add_message(number, &jobs[j], j, start, end, arena + used);
             if (size == 0)
                 return -1;
@@ -434,9 +460,9 @@ static int send_jobs(uint32_t count, int segmentation)
 
 /* Targets */
 
-enum { NATIVE, ROUTE, HEADER, NEXT, BASE, PACKETS, OCTETS, ERRORS, NAMES };
+enum { NATIVE, ROUTE, HEADER, NEXT, BASE, PACKETS, OCTETS, ERRORS, RIDER, NAMES };
 static const char *const name_texts[NAMES] = {
-    "native", "route", "header", "next", "base", "packets", "octets", "errors",
+    "native", "route", "header", "next", "base", "packets", "octets", "errors", "rider",
 };
 
 typedef struct {
@@ -472,101 +498,176 @@ static int add_number(PyObject *target, PyObject *name, int64_t more)
     return set_number(target, name, number + more);
 }
 
-/* The packets for one kind of header, borrowed; NULL where there are none. Most targets have the very header of the one
- * before. */
-static Packets *find_packets(State *state, PyObject *by_header, PyObject *header, const Job *before)
+/* The packets for one kind of header, or one of each, borrowed; NULL where there are none. Most targets have the very
+ * headers of the one before. */
+static Packets *find_packets(State *state, PyObject *layouts, const Job *job, const Job *before)
 {
-    if (before != NULL && before->packets != NULL && before->header == header)
+    PyObject *found, *rides = job->rider.header;
+    if (before != NULL && before->packets != NULL && before->own.header == job->own.header
+        && before->rider.header == rides)
         return before->packets;
-    PyObject *found = PyDict_GetItemWithError(by_header, header);
+    if (rides == NULL) {
+        found = PyDict_GetItemWithError(layouts, job->own.header);
+    } else {
+        PyObject *both = PyTuple_Pack(2, job->own.header, rides);
+        if (both == NULL)
+            return NULL;
+        found = PyDict_GetItemWithError(layouts, both);
+        Py_DECREF(both);
+    }
     return found != NULL && Py_IS_TYPE(found, state->packets) ? (Packets *)found : NULL;
 }
 
-/* The session and the packets of a target with a route. NEW_ROUTE: the session does not know it yet; NEW_HEADER: there
- * are no packets for it yet; -1: an error. */
-static int equip_job(State *state, PyObject *by_header, PyObject *route, Job *job, const Job *before)
+/* The session of a target; -1: an error, 0: it has none. */
+static int read_session(State *state, Lane *lane)
 {
-    PyObject *session = PyObject_GetAttr(job->target, state->names[NATIVE]);
+    PyObject *session = PyObject_GetAttr(lane->target, state->names[NATIVE]);
     if (session == NULL)
         return -1;
     if (!Py_IS_TYPE(session, state->session)) {
         Py_DECREF(session);
-        PyErr_SetString(PyExc_TypeError, "a target that was not added");
-        return -1;
+        return 0;
     }
-    job->session = (Session *)session;
-    if (job->session->route != route)
-        return NEW_ROUTE;
-    job->header = PyObject_GetAttr(job->target, state->names[HEADER]);
-    if (job->header == NULL)
+    lane->session = (Session *)session;
+    return 1;
+}
+
+/* The header and the own first index of a lane with a session, and its `next`. */
+static int read_lane(State *state, long long first, Lane *lane, int64_t *next)
+{
+    int64_t base;
+    if (get_number(lane->target, state->names[NEXT], next) < 0
+        || get_number(lane->target, state->names[BASE], &base) < 0)
         return -1;
-    job->packets = find_packets(state, by_header, job->header, before);
+    lane->first = (uint64_t)(first - base);
+    lane->header = PyObject_GetAttr(lane->target, state->names[HEADER]);
+    return lane->header == NULL ? -1 : 0;
+}
+
+static void release_lane(Lane *lane)
+{
+    Py_CLEAR(lane->target);
+    Py_CLEAR(lane->header);
+    Py_CLEAR(lane->session);
+}
+
+/* The rider, where the batch has just what it needs next: `start` then says what is left. It has its target's route. */
+static int read_rider(State *state, Span rides, int has_all, Job *job)
+{
+    int64_t next;
+    job->rider.target = PyObject_GetAttr(job->own.target, state->names[RIDER]);
+    if (job->rider.target == NULL)
+        return -1;
+    int found = job->rider.target == Py_None ? 0 : read_session(state, &job->rider);
+    if (found > 0 && read_lane(state, rides.first, &job->rider, &next) < 0)
+        return -1;
+    if (found > 0 && next >= rides.first && next < rides.end && (has_all || next == rides.first))
+        job->start += has_all ? (uint32_t)(next - rides.first) : 0;
+    else
+        release_lane(&job->rider);
+    return found < 0 ? -1 : 0;
+}
+
+/* What a target with a session and a route is sent. As `read_job`. */
+static int load_job(State *state, PyObject *layouts, Span span, Span rides, Job *job, const Job *before)
+{
+    int64_t next;
+    if (read_lane(state, span.first, &job->own, &next) < 0)
+        return -1;
+    int has_all = next >= span.end;
+    next = has_all ? span.end - span.first : next > span.first ? next - span.first : 0;
+    job->start = next < MAX_PACKETS ? (uint32_t)next : MAX_PACKETS;
+    if (rides.first >= 0 && read_rider(state, rides, has_all, job) < 0)
+        return -1;
+    job->sent = job->start;
+    job->packets = find_packets(state, layouts, job, before);
     if (job->packets == NULL)
         return PyErr_Occurred() ? -1 : NEW_HEADER;
     Py_INCREF(job->packets);
+    if (job->packets->count > job->packets->own && job->rider.session == NULL) {
+        PyErr_SetString(PyExc_TypeError, "packets of a rider for a target without one");
+        return -1;
+    }
     return 0;
 }
 
-/* As `equip_job`. */
-static int read_job(State *state, PyObject *by_header, int64_t first, PyObject *target, Job *job, const Job *before)
+/* 0; NEW_ROUTE: the session does not know the route yet; NEW_HEADER: there are no packets for its kind of header yet;
+ * -1: an error. */
+static int read_job(State *state, PyObject *layouts, Span span, Span rides, PyObject *target, Job *job,
+                    const Job *before)
 {
-    int64_t next, base;
     int status = 0;
-    *job = (Job){.target = Py_NewRef(target)};
+    *job = (Job){.own.target = Py_NewRef(target)};
     PyObject *route = PyObject_GetAttr(target, state->names[ROUTE]);
     if (route == NULL)
         return -1;
-    if (route != Py_None)
-        status = equip_job(state, by_header, route, job, before);
+    if (route != Py_None) {
+        status = read_session(state, &job->own);
+        if (status == 0)
+            PyErr_SetString(PyExc_TypeError, "a target that was not added");
+        if (status <= 0)
+            status = -1;
+        else if (job->own.session->route != route)
+            status = NEW_ROUTE;
+        else
+            status = load_job(state, layouts, span, rides, job, before);
+    }
     Py_DECREF(route);
-    if (status != 0)
-        return status;
-    if (get_number(target, state->names[NEXT], &next) < 0 || get_number(target, state->names[BASE], &base) < 0)
+    return status;
+}
+
+/* Packets from `start` to `end` of the cargo, which are those behind `next`, have left. */
+static int settle_lane(State *state, PyObject *target, int64_t next, const Packets *packets, uint32_t start,
+                       uint32_t end)
+{
+    int64_t octets = packets->octets[end] - packets->octets[start];
+    if (set_number(target, state->names[NEXT], next) < 0
+        || add_number(target, state->names[PACKETS], end - start) < 0
+        || add_number(target, state->names[OCTETS], octets) < 0)
         return -1;
-    next = next > first ? next - first : 0;
-    job->start = job->sent = next < MAX_PACKETS ? (uint32_t)next : MAX_PACKETS;
-    job->own_first = (uint64_t)(first - base);
     return 0;
 }
 
-/* Tell a target what has left; `end` is the index behind the batch. Returns 1 when the target is dealt with. */
-static int settle_job(State *state, int64_t first, int64_t end, const Job *job)
+/* Tell a target, and its rider, what has left. Returns 1 when the target is dealt with. */
+static int settle_job(State *state, Span span, Span rides, const Job *job)
 {
-    PyObject *target = job->target;
+    PyObject *target = job->own.target;
+    const Packets *packets = job->packets;
     uint32_t errors = job->errors, start = job->start, sent = job->sent;
-    if (job->packets == NULL) {
+    if (packets == NULL) {
         errors++; /* no route: nobody can be asked for what it missed */
-        if (set_number(target, state->names[NEXT], end) < 0)
+        if (set_number(target, state->names[NEXT], span.end) < 0)
             return -1;
-    } else if (sent > start) {
-        int64_t octets = job->packets->octets[sent] - job->packets->octets[start];
-        if (set_number(target, state->names[NEXT], first + sent) < 0
-            || add_number(target, state->names[PACKETS], sent - start) < 0
-            || add_number(target, state->names[OCTETS], octets) < 0)
+    } else {
+        uint32_t own = (uint32_t)packets->own, own_sent = sent < own ? sent : own, ridden = start > own ? start : own;
+        if (own_sent > start
+            && settle_lane(state, target, span.first + own_sent, packets, start, own_sent) < 0)
+            return -1;
+        if (sent > ridden
+            && settle_lane(state, job->rider.target, rides.first + (sent - own), packets, ridden, sent) < 0)
             return -1;
     }
     if (errors && add_number(target, state->names[ERRORS], errors) < 0)
         return -1;
-    return job->packets == NULL || sent >= (uint32_t)job->packets->count;
+    return packets == NULL || sent >= (uint32_t)packets->count;
 }
 
 static void release_jobs(uint32_t count)
 {
     for (uint32_t j = 0; j < count; j++) {
-        Py_XDECREF(jobs[j].target);
-        Py_XDECREF(jobs[j].header);
-        Py_XDECREF(jobs[j].session);
+        release_lane(&jobs[j].own);
+        release_lane(&jobs[j].rider);
         Py_XDECREF(jobs[j].packets);
     }
     is_busy = 0;
 }
 
 /* How many targets, from the front, are dealt with; -1 for an error. */
-static Py_ssize_t settle_jobs(State *state, int64_t first, int64_t end, uint32_t count)
+static Py_ssize_t settle_jobs(State *state, Span span, Span rides, uint32_t count)
 {
     Py_ssize_t done = 0;
     for (uint32_t j = 0; j < count; j++) {
-        int is_done = settle_job(state, first, end, &jobs[j]);
+        int is_done = settle_job(state, span, rides, &jobs[j]);
         if (is_done < 0)
             return -1;
         if (is_done && done == j)
@@ -575,19 +676,21 @@ static Py_ssize_t settle_jobs(State *state, int64_t first, int64_t end, uint32_t
     return done;
 }
 
-/* send(packets: dict, first, end, targets: list, segmentation) -> (status, done)
+/* send(layouts: dict, first, end, targets: list, segmentation[, rider_first, rider_end]) -> (status, done)
  *
- * `packets` has the Packets of a batch by the targets' `header`; `first` is the index of its first packet, `end` the
- * one behind its last. `done` targets, from the front, are dealt with. status: 0; EAGAIN: the socket is full; another
- * errno: segmentation is refused; NEW_ROUTE, NEW_HEADER: nothing was sent, because target `done` has a route that its
- * session was not told of, or a header for which there are no packets. */
+ * `layouts` has the Packets of a batch by the targets' `header`, and with its rider by a pair of headers; `first` is the
+ * index of its first packet, `end` the one behind its last, and so for the rider, -1 without one. `done` targets, from
+ * the front, are dealt with. status: 0; EAGAIN: the socket is full; another errno: segmentation is refused; NEW_ROUTE,
+ * NEW_HEADER: nothing was sent, because target `done` has a route that its session was not told of, or a header for
+ * which there are no packets. */
 static PyObject *fanout_send(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
-    PyObject *by_header, *targets;
+    PyObject *layouts, *targets;
+    Span span, rides = {-1, -1};
     int segmentation, status = 0;
-    long long first, end;
-    if (!PyArg_ParseTuple(args, "O!LLO!p", &PyDict_Type, &by_header, &first, &end, &PyList_Type, &targets, &segmentation))
+    if (!PyArg_ParseTuple(args, "O!LLO!p|LL", &PyDict_Type, &layouts, &span.first, &span.end, &PyList_Type, &targets,
+                          &segmentation, &rides.first, &rides.end))
         return NULL;
     Py_ssize_t count = PyList_GET_SIZE(targets), done = -1;
     if (count > MAX_JOBS || is_busy) {
@@ -598,7 +701,7 @@ static PyObject *fanout_send(PyObject *module, PyObject *args)
     uint32_t ready = 0;
     while (status == 0 && ready < (uint32_t)count && ready < (uint32_t)PyList_GET_SIZE(targets)) {
         const Job *before = ready ? &jobs[ready - 1] : NULL;
-        status = read_job(state, by_header, first, PyList_GET_ITEM(targets, ready), &jobs[ready], before);
+        status = read_job(state, layouts, span, rides, PyList_GET_ITEM(targets, ready), &jobs[ready], before);
         ready++;
     }
     if (status == 0) {
@@ -608,7 +711,7 @@ static PyObject *fanout_send(PyObject *module, PyObject *args)
         if (status < 0)
             PyErr_SetString(PyExc_RuntimeError, "OpenSSL failed to encrypt");
         else
-            done = settle_jobs(state, first, end, ready);
+            done = settle_jobs(state, span, rides, ready);
     } else if (status > 0) {
         done = ready - 1;
     }

@@ -16,7 +16,7 @@ from relay.endpoint import ControlMessage
 from relay.native import load_native
 from relay.native_fanout import NativeFanOut
 from relay.rtp_batch import TAG_SIZE, HeaderKey, RtpBatch
-from relay.rtp_target import RtpTarget
+from relay.rtp_target import RtpTarget, find_place, find_rider, note_sent
 from wire.srtp import GcmSender
 
 __all__ = ["FanOut", "GcmFanOut", "PacketFanOut", "choose_fan_out", "native_fan_out", "supports_segmentation"]
@@ -35,7 +35,8 @@ class FanOut(Protocol):
     """Encrypts the packets of a batch for each viewer and sends them.
 
     A target's `next` says what it still needs, and moves on with every packet that is sent; packets before it are left
-    out. So a send that was cut short is continued by calling again, with the same bytes.
+    out. So a send that was cut short is continued by calling again, with the same bytes. The rider of a batch may be
+    sent along to a target's rider, whose `next` then says so; it may also be left.
     """
 
     @property
@@ -87,12 +88,12 @@ class GcmFanOut:
             target.next = batch.end
             target.errors += 1
             return True
-        layout = _layout(batch, target.header)
-        sent = done = max(0, target.next - batch.first)
-        own = batch.first - target.base
+        rider = find_rider(batch, target)
+        layout = _layout(batch, target.header, None if rider is None else rider.header)
+        sent = done = find_place(batch, target, rider)
         sendmsg, control, sockaddr = route.socket.sendmsg, route.control, route.sockaddr or None
         for message in layout.messages(sent, segmented=self.segmentation):
-            layout.seal(target, own, message)
+            layout.seal(batch, target, rider, message)
             try:
                 sendmsg((message.view,), control + message.cut, 0, sockaddr)
             except BlockingIOError:
@@ -101,13 +102,13 @@ class GcmFanOut:
                 if message.cut and exc.errno in _NO_SEGMENTATION:
                     _log.warning("UDP segmentation stopped working (%s): sending packet by packet", exc)
                     self.segmentation = False
-                    batch.note_sent(target, sent, done)
+                    note_sent(batch, target, rider, sent, done)
                     return self._send_to(target, batch)
                 target.errors += 1  # no route, or a firewall of our own: this viewer's loss
             done = message.end
         if done > sent:
-            batch.note_sent(target, sent, done)
-        return done >= len(batch.packets)
+            note_sent(batch, target, rider, sent, done)
+        return done >= layout.count
 
 
 class _Message(NamedTuple):
@@ -120,31 +121,31 @@ class _Message(NamedTuple):
 
 
 class _Layout:
-    """The packets of a batch behind each other as they are sent, to all viewers with one kind of header.
+    """The packets of a batch and of its rider behind each other, as all viewers with one kind of header are sent them.
 
     The headers are in their places once; for a viewer, only the sequence numbers are written and the payloads are
     encrypted into theirs, over those of the viewer before.
     """
 
-    __slots__ = ("_ends", "_packets", "_runs", "_singles", "_view", "_whole")
+    __slots__ = ("_ends", "_own", "_packets", "_runs", "_singles", "_view", "_whole", "count")
 
-    def __init__(self, batch: RtpBatch, key: HeaderKey) -> None:
-        headers = batch.headers(key)
-        view = memoryview(bytearray(sum(map(len, headers)) + batch.octets + TAG_SIZE * len(headers)))
+    def __init__(self, batch: RtpBatch, key: HeaderKey, rider_key: HeaderKey | None) -> None:
+        headers, payloads, self._own, self._runs = batch.cargo(key, rider_key)
+        self.count = len(headers)
+        view = memoryview(bytearray(sum(map(len, headers)) + sum(map(len, payloads)) + TAG_SIZE * self.count))
         self._view = view
         self._packets: list[tuple[int, memoryview, bytes, memoryview]] = []
         self._ends = [0]
         at = 0
-        for header, packet in zip(headers, batch.packets, strict=True):
+        for header, payload in zip(headers, payloads, strict=True):
             body = at + len(header)
-            end = body + len(packet.payload) + TAG_SIZE
+            end = body + len(payload) + TAG_SIZE
             view[at:body] = header
-            self._packets.append((at + 2, view[at:body], packet.payload, view[body:end]))
+            self._packets.append((at + 2, view[at:body], payload, view[body:end]))
             self._ends.append(end)
             at = end
-        self._runs = batch.runs
         self._singles: list[_Message] = []
-        self._whole = [self._message(start, end) for start, end in batch.runs]
+        self._whole = [self._message(start, end) for start, end in self._runs]
 
     def messages(self, sent: int, *, segmented: bool) -> Iterable[_Message]:
         """What is to be sent to a viewer that has the first `sent` packets."""
@@ -155,12 +156,19 @@ class _Layout:
             return self._whole
         return [self._message(max(start, sent), end) for start, end in self._runs if end > sent]
 
-    def seal(self, target: RtpTarget, own: int, message: _Message) -> None:
-        """Encrypt the packets of a message; `own` is the viewer's own index of the first packet of the batch."""
+    def seal(self, batch: RtpBatch, target: RtpTarget, rider: RtpTarget | None, message: _Message) -> None:
+        """Encrypt the packets of a message."""
+        start, end, split = message.start, message.end, self._own
+        if start < split:
+            self._seal(target, batch.first - target.base, start, min(end, split))
+        if end > split and rider is not None and batch.rider is not None:
+            self._seal(rider, batch.rider.first - rider.base - split, max(start, split), end)
+
+    def _seal(self, target: RtpTarget, own: int, start: int, end: int) -> None:
+        """`own` is the viewer's own index of the packet at position 0."""
         sender = target.sender
         assert isinstance(sender, GcmSender)
         encrypt_into, write, view, mask = sender.aead.encrypt_into, _SEQUENCE.pack_into, self._view, target.nonce_mask
-        start, end = message.start, message.end
         own += start
         for sequence_at, header, payload, body in self._packets[start:end]:
             write(view, sequence_at, own & 0xFFFF)
@@ -174,10 +182,11 @@ class _Layout:
         return _Message(start, end, self._view[at : self._ends[end]], cut)
 
 
-def _layout(batch: RtpBatch, key: HeaderKey) -> _Layout:
-    found = batch.native.get(key)
+def _layout(batch: RtpBatch, key: HeaderKey, rider_key: HeaderKey | None) -> _Layout:
+    whole = key if rider_key is None else (key, rider_key)
+    found = batch.layouts.get(whole)
     if found is None:
-        found = batch.native[key] = _Layout(batch, key)
+        found = batch.layouts[whole] = _Layout(batch, key, rider_key)
     assert isinstance(found, _Layout)
     return found
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from types import ModuleType
 
-from relay.rtp_batch import HeaderKey, RtpBatch
+from relay.rtp_batch import Cargo, RtpBatch
 from relay.rtp_target import RtpTarget
 from wire.srtp import GcmSender
 
@@ -48,25 +48,28 @@ class NativeFanOut:
 
     def _send_turn(self, batch: RtpBatch, targets: list[RtpTarget]) -> int:
         while True:
-            status, done = self._module.send(batch.native, batch.first, batch.end, targets, self.segmentation)
+            rider = () if batch.rider is None else (batch.rider.first, batch.rider.end)
+            status, done = self._module.send(batch.layouts, batch.first, batch.end, targets, self.segmentation, *rider)
             if status in (0, errno.EAGAIN):
                 return int(done)
             if status == self._module.NEW_ROUTE:
                 _tell_route(targets[done])
             elif status == self._module.NEW_HEADER:
-                key = targets[done].header
-                batch.native[key] = self._pack(batch, key)
+                self._pack(batch, targets[done])
             else:
                 _log.warning("UDP segmentation stopped working (%s): sending packet by packet", os.strerror(status))
                 self.segmentation = False
 
-    def _pack(self, batch: RtpBatch, key: HeaderKey) -> object:
-        """What all viewers with the same kind of header share."""
-        return self._module.Packets(
-            tuple(map(bytes, batch.headers(key))),
-            tuple([packet.payload for packet in batch.packets]),
-            tuple([end for _, end in batch.runs]),
-        )
+    def _pack(self, batch: RtpBatch, target: RtpTarget) -> None:
+        """What all viewers with the same kind of header share, with and without a rider."""
+        key, rider = target.header, target.rider
+        batch.layouts[key] = self._packets(batch.cargo(key))
+        if rider is not None and batch.rider is not None:
+            batch.layouts[key, rider.header] = self._packets(batch.cargo(key, rider.header))
+
+    def _packets(self, cargo: Cargo) -> object:
+        ends = tuple([end for _, end in cargo.runs])
+        return self._module.Packets(tuple(map(bytes, cargo.headers)), tuple(cargo.payloads), ends, cargo.own)
 
 
 def _tell_route(target: RtpTarget) -> None:

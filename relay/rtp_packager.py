@@ -14,7 +14,7 @@ from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
 from media.track import SOURCE, Track
 from media.unit import AccessUnit
-from relay.rtp_batch import HeaderKey, SharedPacket
+from relay.rtp_batch import MAX_RUN_PACKETS, HeaderKey, SharedPacket
 from relay.rtp_sender import MAX_REPLAY_PACKETS, FanOuts, RtpSender, Scheduler
 from relay.rtp_target import History, RtpTarget
 
@@ -30,14 +30,9 @@ SOON = 0.3
 """Seconds. A keyframe that comes by itself within this is waited for."""
 MAX_PACKETS_PER_UNIT = 3000
 """Packets of one picture that the history can hold besides what joiners need. A 4K intra picture has 1,800."""
-AUDIO_PER_WRITE = 2
-"""Packets of sound that leave together where no pictures come: a send costs as much for one as for two."""
-AUDIO_WAIT = 0.03
-"""Seconds that sound waits for a picture to leave with; it is looked at with each packet, so it may get 20 ms more."""
-AUDIO_SPACING = 0.02
-"""Seconds between two writes of sound: of the pictures of several renditions, or of 60 a second, it skips some."""
-PICTURES_FLOW = 0.2
-"""Seconds without a picture after which sound no longer waits for one."""
+AUDIO_WAIT = 0.012
+"""Seconds that sound waits for a picture to leave with, or for more sound. It must stay below the 20 ms in which
+browsers count the jitter of sound: they hold back the picture by as much, so that lips and sound stay together."""
 CATCHING_UP = 3.0
 """Seconds after the sound was first wanted, in which a worker may still work off what is past."""
 FRESH_TICKS = TICKS_PER_SECOND // 5
@@ -80,7 +75,7 @@ class RtpPackager:
     whose pts is not its dts will do so; a rung's pts and dts differ only because the source's do. `keyframe_t` is the
     media time of the newest keyframe, `last_t` that of the newest unit. `is_hasty` is noted here of a rung: a keyframe
     that is asked for comes before pictures that it was given already. `on_picture` is called when a picture is on its
-    way: that of the sound is then told to `ride_along`.
+    way, and answers who sends the sound that leaves with it: see `ride_along`.
     """
 
     def __init__(
@@ -93,7 +88,7 @@ class RtpPackager:
         now: Callable[[], float],
         on_full: Callable[[Callable[[], object]], None],
         on_end: Callable[[RtpPackager], None] = lambda packager: None,
-        on_picture: Callable[[], None] = lambda: None,
+        on_picture: Callable[[], RtpSender | None] = lambda: None,
     ) -> None:
         self.stream = stream
         self.track = track
@@ -118,12 +113,10 @@ class RtpPackager:
         self._group_ticks = 0
         self._asked_at: float | None = None
         self._is_deaf = False
-        self._unsent_audio = 0
+        self._scheduler = scheduler
+        self._waiting_sound: object | None = None
         self._began = now()
         self._is_fresh = track.is_video
-        self._unsent_since = 0.0
-        self._audio_sent_at = 0.0
-        self._picture_at = float("-inf")
         self._ended = False
         if track.is_video:
             stream.attach(self, video=track.rendition, audio=None)
@@ -214,11 +207,10 @@ class RtpPackager:
         else:
             self._push_sound(unit)
 
-    def ride_along(self) -> None:
-        """For the packager of the sound: a picture is leaving, and what waits leaves with it."""
-        self._picture_at = now = self._now()
-        if self._unsent_audio and now - self._audio_sent_at >= AUDIO_SPACING:
-            self._send_sound(now)
+    def ride_along(self) -> RtpSender | None:
+        """For the packager of the sound: a picture is leaving. The sender of what waits to leave with one."""
+        waiting, self._waiting_sound = self._waiting_sound, None
+        return None if waiting is None else self.sender
 
     def on_event(self, event: Event) -> None:
         """Reader: events go by the interaction socket."""
@@ -254,8 +246,7 @@ class RtpPackager:
         self._append(payloads, video_rtp_time(self.origin, unit.pts), unit.pts)
         if unit.keyframe:
             self.sender.note_keyframe(first)
-        self.sender.wake()
-        self._on_picture()
+        self.sender.wake(self._on_picture())
         for departure in tuple(self.departures):
             departure.after_picture(unit.pts)
         for arrival in tuple(self.arrivals):
@@ -272,21 +263,15 @@ class RtpPackager:
         first = self.sender.head
         self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
         self.sender.note_keyframe(first)
-        now = self._now()
-        if not self._unsent_audio:
-            self._unsent_since = now
-        self._unsent_audio += 1
-        if now - self._picture_at > PICTURES_FLOW:
-            is_due = self._unsent_audio >= AUDIO_PER_WRITE
-        else:
-            is_due = now - self._unsent_since >= AUDIO_WAIT
-        if is_due:
-            self._send_sound(now)
+        if self._waiting_sound is None:
+            self._waiting_sound = waiting = object()
+            self._scheduler.call_later(AUDIO_WAIT, self._send_sound, waiting)
 
-    def _send_sound(self, now: float) -> None:
-        self._unsent_audio = 0
-        self._audio_sent_at = now
-        self.sender.wake()
+    def _send_sound(self, waiting: object) -> None:
+        """It has waited long enough, unless it has left meanwhile."""
+        if waiting is self._waiting_sound:
+            self._waiting_sound = None
+            self.sender.wake()
 
     def _has_caught_up(self, unit: AccessUnit) -> bool:
         """False for what a worker makes of the past when it starts.
@@ -302,7 +287,10 @@ class RtpPackager:
         last = len(payloads) - 1
         for number, payload in enumerate(payloads):
             index = self.history.newest + 1
-            self.history.put(index, SharedPacket(index, rtp_time, self.is_video and number == last, payload))
+            padding = _missing(payloads) if number == last else 0
+            if padding:
+                payload += bytes(padding - 1) + bytes([padding])
+            self.history.put(index, SharedPacket(index, rtp_time, self.is_video and number == last, payload, padding))
         self.last_t = t
 
     def _note_keyframe(self, unit: AccessUnit) -> None:
@@ -342,3 +330,12 @@ class RtpPackager:
         self.viewers.clear()
         self.stream.detach(self)
         self._on_end(self)
+
+
+def _missing(payloads: list[bytes]) -> int:
+    """Bytes by which the last fragment is shorter than the one before, where that is no more than rounding.
+
+    Padded by as much, the fragments are of one size, and a smaller packet of sound fits the same segmented send.
+    """
+    missing = len(payloads[-2]) - len(payloads[-1]) if len(payloads) > 1 else 0
+    return missing if 0 < missing < MAX_RUN_PACKETS else 0

@@ -4,6 +4,9 @@ Viewers that have everything are *live*: each batch of new packets goes to all o
 they join or have to see a group of pictures again, are *followers*: they are led through the history in paced steps
 until they are live. Those without a picture to start from *wait* for the next keyframe. There are no queues: a viewer's
 backlog is the distance between its `next` and the newest packet, and it is bounded by the history.
+
+The sender of a stream's sound can be the *rider* of the picture's: what it has next is lent to the picture's batch, and
+when that is out, it serves those who did not get it that way.
 """
 
 from __future__ import annotations
@@ -90,6 +93,7 @@ class RtpSender:
         self._departing: dict[RtpTarget, tuple[int, Callable[[], None]]] = {}
         self._live_next = history.newest + 1
         self._batch: RtpBatch | None = None
+        self._rider: RtpSender | None = None
         self._walk: deque[RtpTarget] = deque()
         self._follow_walk: deque[RtpTarget] = deque()
         self._live_due = 0.0
@@ -168,19 +172,30 @@ class RtpSender:
         for target in waiting:
             self._place(target, index)
 
-    def wake(self) -> None:
-        """There are new packets."""
+    def wake(self, rider: RtpSender | None = None) -> None:
+        """There are new packets, and perhaps a rider with more."""
+        if rider is not None:
+            self._wake_rider()
+            self._rider = rider
         if not self._is_scheduled and not self._is_closed and self._targets:
             self._is_scheduled = True
             self._scheduler.call_soon(self._step)
         elif not self._targets:
             self._live_next = self.head
+        if not self._is_scheduled:
+            self._wake_rider()
+
+    def lend(self) -> RtpBatch | None:
+        """For a rider: what its live viewers get next. It is woken when some of them have it."""
+        has_batch = not self._is_closed and (self._batch is not None or self._next_batch())
+        return self._batch if has_batch else None
 
     def close(self) -> None:
         """Send nothing more to anybody."""
         self._is_closed = True
         for target in tuple(self._targets):
             self.leave(target)
+        self._wake_rider()
 
     def _place(self, target: RtpTarget, start: int | None) -> None:
         if start is None:
@@ -196,7 +211,10 @@ class RtpSender:
 
     def _step(self) -> None:
         self._is_scheduled = False
-        if self._is_closed or not (self._serve_live() and self._serve_followers()):
+        if self._is_closed or not self._serve_live():
+            return
+        self._wake_rider()
+        if not self._serve_followers():
             return
         due = [self._live_due] if self._live_next < self.head else []
         due += [self._follow_due] if self._followers else []
@@ -212,6 +230,11 @@ class RtpSender:
         else:
             self._scheduler.call_soon(self._step)
 
+    def _wake_rider(self) -> None:
+        rider, self._rider = self._rider, None
+        if rider is not None:
+            rider.wake()
+
     def _wait_for_socket(self) -> None:
         self.full += 1
         self._is_scheduled = True
@@ -223,7 +246,7 @@ class RtpSender:
             return True
         batch = self._batch
         assert batch is not None
-        fan_out, turn = self._next_turn()
+        fan_out, turn = self._next_turn(batch)
         if turn:
             done = fan_out.send(batch, turn)
             for target in turn[:done]:
@@ -240,15 +263,15 @@ class RtpSender:
         self._live_next = batch.end
         return True
 
-    def _next_turn(self) -> tuple[FanOut, list[RtpTarget]]:
-        """The next viewers in the walk that share a fan-out."""
+    def _next_turn(self, batch: RtpBatch) -> tuple[FanOut, list[RtpTarget]]:
+        """The next viewers in the walk that share a fan-out and have not got the batch with a picture."""
         turn: list[RtpTarget] = []
         chosen = self._fan_outs.shared
         walk = self._walk
         while walk and len(turn) < VIEWERS_PER_TURN:
             target = walk[0]
-            if target not in self._live:
-                walk.popleft()  # it has left, or has to see the group again
+            if target.next >= batch.end or target not in self._live:
+                walk.popleft()  # it has it already, has left, or has to see the group again
                 continue
             fan_out = self._targets[target]
             if turn and fan_out is not chosen:
@@ -271,6 +294,7 @@ class RtpSender:
         pending = self.head - self._live_next
         size = min(pending, max(BURST, -(-pending // STEPS_PER_PICTURE)))
         self._batch = self._make_batch(self._live_next, self._live_next + size, now)
+        self._batch.rider = None if self._rider is None else self._rider.lend()
         self._walk = deque(self._live)
         self._live_due = now + (PACE_INTERVAL if size < pending else 0.0)
         self.batches += 1

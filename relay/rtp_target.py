@@ -6,12 +6,12 @@ from collections import deque
 from typing import NamedTuple
 
 from relay.endpoint import UdpRoute, WebRtcPort
-from relay.rtp_batch import HeaderKey, SharedPacket
+from relay.rtp_batch import HeaderKey, RtpBatch, SharedPacket
 from wire.rtp.history import DEFAULT_CAPACITY, PacketHistory
 from wire.rtp.sequence import sequence_distance
 from wire.srtp import GcmSender, SrtpSender
 
-__all__ = ["History", "RtpTarget"]
+__all__ = ["History", "RtpTarget", "find_place", "find_rider", "note_sent"]
 
 History = PacketHistory[SharedPacket]
 FIRST_INDEX = 1
@@ -30,7 +30,8 @@ class RtpTarget:
     """`next` is the shared index of the next packet to send; `next - base` is the viewer's own, which only ever grows.
 
     The sequence number of a packet is its own index modulo 2^16, its roll-over counter the rest: no index, and so no
-    nonce, is ever used twice for two different packets.
+    nonce, is ever used twice for two different packets. `rider` is the same viewer's sound, which may leave with its
+    picture.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class RtpTarget:
         "octets",
         "packets",
         "port",
+        "rider",
         "route",
         "sender",
         "skips",
@@ -56,6 +58,7 @@ class RtpTarget:
         self.route: UdpRoute | None = port.route
         self.nonce_mask = sender.salt ^ (header.ssrc << 48) if isinstance(sender, GcmSender) else 0
         self.native: object | None = None
+        self.rider: RtpTarget | None = None
         self.base = 0
         self.next = FIRST_INDEX
         self.packets = 0
@@ -94,3 +97,28 @@ class RtpTarget:
                 packet = span.history.get(own + span.base)
                 return None if packet is None else (own, packet)
         return None
+
+
+def find_rider(batch: RtpBatch, target: RtpTarget) -> RtpTarget | None:
+    """The target's rider, where the batch has just what that needs next: it may go along."""
+    sound, rider = batch.rider, target.rider
+    if sound is None or rider is None or not isinstance(rider.sender, GcmSender):
+        return None
+    is_next = rider.next == sound.first or (sound.first < rider.next < sound.end and target.next >= batch.end)
+    return rider if is_next else None
+
+
+def find_place(batch: RtpBatch, target: RtpTarget, rider: RtpTarget | None) -> int:
+    """Which packet of the batch's cargo is the first that is still to be sent."""
+    if rider is not None and batch.rider is not None and target.next >= batch.end:
+        return len(batch.packets) + rider.next - batch.rider.first
+    return max(0, target.next - batch.first)
+
+
+def note_sent(batch: RtpBatch, target: RtpTarget, rider: RtpTarget | None, start: int, end: int) -> None:
+    """The packets of the batch's cargo from `start` to `end` have left for a target and its rider."""
+    own = len(batch.packets)
+    if start < own:
+        batch.note_sent(target, start, min(end, own))
+    if end > own and rider is not None and batch.rider is not None:
+        batch.rider.note_sent(rider, max(start - own, 0), end - own)

@@ -32,7 +32,7 @@ from relay.renditions import (
     source_rendition,
 )
 from relay.rtp_packager import RtpPackager
-from relay.rtp_sender import FanOuts
+from relay.rtp_sender import FanOuts, RtpSender
 from relay.rtx_probe import RtxProbe
 from relay.whep_offer import Chosen, SourceIds, Unusable, can_carry, choose, choose_picture
 from relay.whep_seat import WhepSeat
@@ -375,11 +375,10 @@ class WhepRelay:
         self._packagers[key] = packager
         return packager
 
-    def _carry_sound(self, stream: Stream) -> None:
-        """A picture of this stream is leaving: its sound goes along."""
+    def _carry_sound(self, stream: Stream) -> RtpSender | None:
+        """A picture of this stream is leaving: who sends the sound that goes along."""
         sound = self._packagers.get((stream.key, f"audio {Codec.OPUS}"))
-        if sound is not None and sound.stream is stream:
-            sound.ride_along()
+        return sound.ride_along() if sound is not None and sound.stream is stream else None
 
     def _restart(self, request: web.Request, entry: _Session, remote_ufrag: str) -> web.Response:
         session = entry.session

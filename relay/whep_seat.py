@@ -28,7 +28,7 @@ SENT_WINDOW = 4.0
 MIN_SENT_WINDOW = 1.0
 LOOK_INTERVAL = 0.1
 """Seconds between two looks: reports come a few times a second, requests for lost packets more often."""
-CONTENT_INTERVAL = 2.9
+CONTENT_INTERVAL = 1.9
 """The same for a viewer that has the best it can have and no trouble: two looks fit `SENT_WINDOW`."""
 ALARM_INTERVAL = 0.15
 """Seconds to the next look where there is trouble."""

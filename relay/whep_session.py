@@ -39,7 +39,7 @@ REPAIR_BURST = 1000
 REPEAT_AFTER = 0.02
 """Seconds before the same packet is sent again: a NACK may be repeated before its answer arrives."""
 MAX_REPEATS_REMEMBERED = 1024
-HEAR_INTERVAL = 2.9
+HEAR_INTERVAL = 1.9
 """Seconds between two looks at reports that say that all is well, of a viewer that needs nothing better."""
 STEADY = 15 / 16
 """An estimate that is at least this share of the one before it is no news: it wavers a little."""
@@ -263,12 +263,19 @@ class WhepSession:
             key = lane.packager.share_header(HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id))
             lane.target = RtpTarget(key, sender, self.port)
             lane.packager.join(lane.target)
+        self._pair()
         self._report(now)
         _log.info(
             "viewer joined after %.0f ms",
             1000 * (now - self.created_at),
             extra={"room": self.stream.key, "conn": self.number, "peer": self.client},
         )
+
+    def _pair(self) -> None:
+        """Sound may leave with the picture: they share a path."""
+        picture, sound = self._picture, self._lanes[-1]
+        if picture is not None and picture.target is not None and sound is not picture:
+            picture.target.rider = sound.target
 
     def _reroute(self) -> None:
         for lane in self._lanes:
@@ -424,6 +431,8 @@ class WhepSession:
             self.seat.close()
         for lane in self._lanes:
             target, lane.target = lane.target, None
+            if target is not None:
+                target.rider = None
             lane.packager.leave(self, target)
         self.port.close()
         _log.info(

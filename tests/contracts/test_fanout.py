@@ -10,11 +10,12 @@ import pytest
 
 from relay.endpoint import UdpRoute
 from relay.fanout import FanOut, GcmFanOut, PacketFanOut, native_fan_out, supports_segmentation
-from relay.rtp_batch import RtpBatch
+from relay.rtp_batch import HeaderKey, RtpBatch
 from relay.rtp_target import History
-from tests.support.rtp_viewers import SEND_TIME_ID, SSRC, Viewer, batch_of, drain, history_of
+from tests.support.rtp_viewers import SEND_TIME_ID, SSRC, Viewer, batch_of, drain, history_of, with_rider
 from wire.dtls import SrtpProfile
 from wire.rtp import extensions
+from wire.rtp.packet import RtpPacket
 
 SO_NO_CHECK = 11
 """asm-generic/socket.h: UDP without checksums."""
@@ -63,6 +64,13 @@ class Rig:
             viewer = Viewer(self._seed, route=route, incoming=incoming, **options)
         self.fan_out.add(viewer.target)
         viewer.target.move(start, history or History())
+        return viewer
+
+    def pair(self, **options: int) -> Viewer:
+        """One with sound that may ride along."""
+        viewer = self.viewer(**{"rider_type": 111, **options})
+        self.fan_out.add(viewer.rider)
+        viewer.rider.move(0, History())
         return viewer
 
     def send(self, batch: RtpBatch, *viewers: Viewer) -> int:
@@ -322,9 +330,119 @@ def test_locating_works_across_the_wrap() -> None:
     assert (found[0], found[1].shared) == (65_539, 9)
 
 
+SOUND = [161, 158]
+"""Two packets of sound, the second of which leaves by itself."""
+
+
+def _of_stream(packets: list[RtpPacket], ssrc: int) -> list[RtpPacket]:
+    return [packet for packet in packets if packet.ssrc == ssrc]
+
+
+@pytest.mark.parametrize("sizes", [FRAME, [30, *[1160] * 10], [90], [1160] * 64, [1160] * 130, [161], [160]])
+def test_sound_rides_along_or_comes_after(rig: Rig, sizes: list[int]) -> None:
+    pairs = [rig.pair() for _ in range(5)]
+    batch = with_rider(batch_of(sizes), SOUND)
+    assert rig.send(batch, *pairs) == 5
+    assert batch.rider is not None
+    is_carried = not isinstance(rig.fan_out, PacketFanOut)
+    for pair in pairs:
+        assert (pair.rider.next == batch.rider.end) is is_carried
+    assert rig.fan_out.send(batch.rider, [pair.rider for pair in pairs]) == 5
+    for pair in pairs:
+        got = pair.received()
+        picture, sound = _of_stream(got, SSRC), _of_stream(got, SSRC + 1)
+        assert [packet.payload for packet in picture] == [packet.payload for packet in batch.packets]
+        assert [packet.payload for packet in sound] == [packet.payload for packet in batch.rider.packets]
+        assert [packet.sequence for packet in sound] == [1, 2]
+        assert {packet.payload_type for packet in sound} == {111}
+        assert (pair.target.packets, pair.target.octets) == (len(sizes), sum(sizes))
+        assert (pair.rider.packets, pair.rider.octets) == (2, sum(SOUND))
+
+
+def test_only_a_rider_that_has_come_so_far_rides_along(rig: Rig) -> None:
+    ready, behind, ahead, none = rig.pair(), rig.pair(), rig.pair(), rig.viewer()
+    batch = with_rider(batch_of(FRAME), SOUND, first=100)
+    assert batch.rider is not None
+    for pair, at in ((ready, 100), (behind, 99), (ahead, 102)):
+        pair.rider.move(at, History())
+    assert rig.send(batch, ready, behind, ahead, none) == 4
+    assert (behind.rider.next, ahead.rider.next) == (99, 102)
+    for pair in (behind, ahead, none):
+        assert len(pair.received()) == len(FRAME)
+
+
+def test_viewers_with_other_headers_of_sound_get_theirs(rig: Rig) -> None:
+    pairs = [rig.pair(rider_type=payload_type) for payload_type in (111, 109, 111)]
+    batch = with_rider(batch_of([400]), [100])
+    rig.send(batch, *pairs)
+    assert batch.rider is not None
+    rig.fan_out.send(batch.rider, [pair.rider for pair in pairs])
+    for pair, payload_type in zip(pairs, (111, 109, 111), strict=True):
+        (sound,) = _of_stream(pair.received(), SSRC + 1)
+        assert sound.payload_type == payload_type
+
+
+def test_a_rider_that_was_removed_is_not_sent_to() -> None:
+    with ExitStack() as stack:
+        rig = Rig(_native(False), stack)
+        pair = rig.pair()
+        rig.fan_out.remove(pair.rider)
+        assert rig.send(with_rider(batch_of([400]), [100]), pair) == 1
+        assert len(pair.received()) == 1
+
+
+@pytest.mark.parametrize("name", ["python", "native"])
+def test_a_full_socket_in_the_middle_of_a_rider_loses_nothing(name: str) -> None:
+    fan_out = IMPLEMENTATIONS[name]()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        pairs = [Viewer(seed, route=UdpRoute(ours, ()), incoming=theirs, rider_type=111) for seed in range(1, 9)]
+        for pair in pairs:
+            fan_out.add(pair.target)
+            fan_out.add(pair.rider)
+            pair.target.move(0, History())
+            pair.rider.move(0, History())
+        batch = with_rider(batch_of([1000] * 2), [900, 800, 700])
+        left, datagrams, places = [pair.target for pair in pairs], [], set()
+        while left:
+            left = left[fan_out.send(batch, left) :]
+            places |= {(target.next, target.rider.next) for target in left[:1] if target.rider}
+            datagrams += drain(theirs)
+    assert len(datagrams) == len(set(datagrams)) == 40
+    assert {(2, 1), (2, 2)} & places, "it was full between two packets of sound"
+    for number, pair in enumerate(pairs):
+        pair.port.sent = datagrams[5 * number : 5 * number + 5]
+        pair._incoming = None
+        assert [packet.sequence for packet in pair.received()] == [1, 2, 1, 2, 3]
+
+
+def test_sound_fits_the_send_of_a_picture_whose_fragments_are_of_one_size() -> None:
+    key, rider = HeaderKey(SSRC, 96, SEND_TIME_ID), HeaderKey(SSRC + 1, 111, SEND_TIME_ID)
+    assert with_rider(batch_of([1160] * 9), SOUND).cargo(key, rider).runs == ((0, 10), (10, 11))
+    assert with_rider(batch_of([1160, 1100]), SOUND).cargo(key, rider).runs == ((0, 2), (2, 4))
+    assert with_rider(batch_of([90]), [120, 120]).cargo(key, rider).runs == ((0, 1), (1, 3))
+    assert with_rider(batch_of([1160] * 9), SOUND).cargo(key).runs == ((0, 9),)
+
+
+def test_padding_arrives_as_none_and_is_not_counted(rig: Rig) -> None:
+    viewer = rig.viewer()
+    first, last = batch_of([500, 500]).packets
+    padded = last._replace(payload=last.payload[:-3] + b"\0\0\3", padding=3)
+    rig.send(RtpBatch([first, padded], 1.0), viewer)
+    assert [packet.payload for packet in viewer.received()] == [first.payload, last.payload[:-3]]
+    assert viewer.target.octets == 997
+
+
+def runs_of(sizes: list[int]) -> tuple[tuple[int, int], ...]:
+    return batch_of(sizes).cargo(HeaderKey(SSRC, 96, SEND_TIME_ID)).runs
+
+
 def test_runs_are_equal_packets_and_one_tail() -> None:
-    assert batch_of(FRAME).runs == ((0, 1), (1, 11))
-    assert batch_of([5, 5, 4, 4, 6]).runs == ((0, 3), (3, 4), (4, 5))
-    assert batch_of([1160] * 130 + [1]).runs == ((0, 50), (50, 100), (100, 131))
-    assert batch_of([10] * 130).runs == ((0, 64), (64, 128), (128, 130))
+    assert runs_of(FRAME) == ((0, 1), (1, 11))
+    assert runs_of([5, 5, 4, 4, 6]) == ((0, 3), (3, 4), (4, 5))
+    assert runs_of([1160] * 130 + [1]) == ((0, 50), (50, 100), (100, 131))
+    assert runs_of([10] * 130) == ((0, 64), (64, 128), (128, 130))
     assert SEND_TIME_ID

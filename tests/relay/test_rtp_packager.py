@@ -1,6 +1,8 @@
-"""The packager's own rules: sound of the past is not sent to those who have just come."""
+"""The packager's own rules: sound of the past is not sent to those who have just come, and fragments are equal."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
@@ -60,3 +62,25 @@ def test_sound_that_is_always_late_is_heard_after_a_while(room: Room) -> None:
     assert not room.push(TICKS_PER_SECOND)
     room.scheduler.run_until(100.0 + CATCHING_UP + 0.1)
     assert room.push(TICKS_PER_SECOND)
+
+
+def test_the_fragments_of_a_picture_are_padded_to_one_size(room: Room) -> None:
+    track = room.stream.renditions["source"]
+    packager = RtpPackager(
+        room.stream,
+        track,
+        FanOuts(PacketFanOut(), PacketFanOut()),
+        scheduler=room.scheduler,
+        now=room.scheduler.now,
+        on_full=lambda callback: None,
+    )
+    for size in range(9_000, 9_020):
+        first = packager.sender.head
+        packager.push(replace(picture(EDGE + FRAME, track=track), parts=(b"\x41" + bytes(size),)))
+        packets = [packager.history.get(index) for index in range(first, packager.sender.head)]
+        assert len({len(packet.payload) for packet in packets if packet}) == 1
+        assert [packet.padding for packet in packets[:-1] if packet] == [0] * 7
+        last = packets[-1]
+        assert last is not None
+        assert last.padding == 0 or last.payload[-last.padding :] == bytes(last.padding - 1) + bytes([last.padding])
+        assert sum(len(packet.payload) - packet.padding - 2 for packet in packets if packet) == size

@@ -61,7 +61,10 @@ class FakePort:
 
 
 class Viewer:
-    """One target and the receiver of what it is sent, over a socket of its own or through a fake port."""
+    """One target and the receiver of what it is sent, over a socket of its own or through a fake port.
+
+    With a `rider_type` it has a rider, its sound, under the next SSRC.
+    """
 
     def __init__(
         self,
@@ -72,13 +75,22 @@ class Viewer:
         profile: SrtpProfile = SrtpProfile.AEAD_AES_128_GCM,
         payload_type: int = 96,
         send_time_id: int = SEND_TIME_ID,
+        rider_type: int | None = None,
     ) -> None:
         ours, theirs = keys(profile, seed)
         self.port = FakePort(route)
-        self.target = RtpTarget(HeaderKey(SSRC, payload_type, send_time_id), make_sender(ours), self.port)
+        sender = make_sender(ours)
+        self.target = RtpTarget(HeaderKey(SSRC, payload_type, send_time_id), sender, self.port)
+        if rider_type is not None:
+            self.target.rider = RtpTarget(HeaderKey(SSRC + 1, rider_type, send_time_id), sender, self.port)
         self.raw: list[bytes] = []
         self._incoming = incoming
         self._receiver = make_receiver(theirs)
+
+    @property
+    def rider(self) -> RtpTarget:
+        assert self.target.rider is not None
+        return self.target.rider
 
     def received(self) -> list[RtpPacket]:
         """What has arrived since the last call, decrypted."""
@@ -117,3 +129,9 @@ def history_of(packets: Sequence[SharedPacket]) -> History:
 
 def batch_of(sizes: Sequence[int], *, first: int = 0, rtp_time: int = 90_000, stamped_at: float = 1.5) -> RtpBatch:
     return RtpBatch(shared_packets(sizes, first=first, rtp_time=rtp_time), stamped_at)
+
+
+def with_rider(batch: RtpBatch, sizes: Sequence[int], *, first: int = 0) -> RtpBatch:
+    """The same batch, and sound that may leave with it."""
+    batch.rider = RtpBatch([packet._replace(marker=False) for packet in shared_packets(sizes, first=first)], 1.5)
+    return batch

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["MAX_AGGREGATED", "group_nals"]
+__all__ = ["MAX_AGGREGATED", "equal_share", "group_nals"]
 
 MAX_AGGREGATED = 64
 """NAL units in one aggregation packet: some cameras send 48 slices per picture."""
 
 _LENGTH_SIZE = 2
+
+
+def equal_share(size: int, most: int) -> int:
+    """Bytes to a fragment, `most` at most, so that the fragments of `size` bytes differ by no more than their number.
+
+    Fragments of one size leave with one segmented send, and something smaller after them.
+    """
+    return -(-size // -(-size // most))
 
 
 def group_nals(

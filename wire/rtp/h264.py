@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
-from wire.rtp.grouping import MAX_AGGREGATED, group_nals
+from wire.rtp.grouping import MAX_AGGREGATED, equal_share, group_nals
 
 __all__ = ["MAX_NAL_SIZE", "H264Depacketiser", "packetise"]
 
@@ -89,7 +89,7 @@ def _fragment(nal: bytes, max_payload: int) -> Iterator[bytes]:
     # RFC 6184, 5.8: indicator and header replace the first byte
     indicator = nal[0] & _KEEP_NRI | _FU_A
     kind = nal[0] & _TYPE_MASK
-    step = max_payload - 2
+    step = equal_share(len(nal) - 1, max_payload - 2)
     for at in range(1, len(nal), step):
         flags = (_START if at == 1 else 0) | (_END if at + step >= len(nal) else 0)
         yield bytes((indicator, flags | kind)) + nal[at : at + step]

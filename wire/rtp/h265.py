@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
-from wire.rtp.grouping import MAX_AGGREGATED, group_nals
+from wire.rtp.grouping import MAX_AGGREGATED, equal_share, group_nals
 from wire.rtp.h264 import MAX_NAL_SIZE
 
 __all__ = ["H265Depacketiser", "packetise"]
@@ -89,7 +89,7 @@ def _fragment(nal: bytes, max_payload: int) -> Iterator[bytes]:
     # RFC 7798, 4.4.3: the unit's header becomes the payload header, its type moves to the FU header
     payload_header = bytes([nal[0] & 0x81 | _FU << 1, nal[1]])
     kind = nal[0] >> 1 & 0x3F
-    step = max_payload - 3
+    step = equal_share(len(nal) - _HEADER_SIZE, max_payload - 3)
     for at in range(_HEADER_SIZE, len(nal), step):
         flags = (_START if at == _HEADER_SIZE else 0) | (_END if at + step >= len(nal) else 0)
         yield payload_header + bytes([flags | kind]) + nal[at : at + step]

@@ -71,9 +71,11 @@ def header(
     csrcs: tuple[int, ...] = (),
     extension_profile: int | None = None,
     extension: bytes = b"",
+    padded: bool = False,
 ) -> bytes:
-    """The bytes in front of a payload. `extension` is padded to whole words with zeros."""
-    first = _VERSION_2 | len(csrcs) | (0 if extension_profile is None else _EXTENDED)
+    """The bytes in front of a payload. `extension` is padded to whole words with zeros; `padded` speaks of the payload,
+    whose last byte then says how many of its bytes are padding."""
+    first = _VERSION_2 | len(csrcs) | (0 if extension_profile is None else _EXTENDED) | (_PADDING if padded else 0)
     second = payload_type | (_MARKER if marker else 0)
     front = _FIXED.pack(first, second, sequence, timestamp, ssrc)
     if csrcs:

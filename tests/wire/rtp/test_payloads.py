@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.mutations import mutations, parses_or_raises_wire_error
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
 from wire.rtp import h264, h265
+from wire.rtp.grouping import equal_share
 from wire.rtp.h264 import H264Depacketiser
 from wire.rtp.h265 import H265Depacketiser
 
@@ -47,15 +48,25 @@ def test_h265_units_come_back(lengths: list[int], max_payload: int) -> None:
 
 
 @pytest.mark.parametrize(("module", "nal"), [(h264, h264_nal(5, 1234)), (h265, h265_nal(19, 1234))])
-def test_fragments_are_equal_but_for_one_short_tail(module: ModuleType, nal: bytes) -> None:
+def test_fragments_are_as_many_as_need_be_and_equal_but_for_rounding(module: ModuleType, nal: bytes) -> None:
     lengths = [len(payload) for payload in module.packetise([nal], MTU)]
-    assert set(lengths[:-1]) == {MTU}
-    assert 0 < lengths[-1] <= MTU
+    assert len(lengths) == 13
+    assert len(set(lengths[:-1])) == 1
+    assert 0 <= lengths[0] - lengths[-1] < len(lengths)
+
+
+@given(size=st.integers(1, 100_000), most=st.integers(1, 2000))
+def test_a_share_is_never_too_large_and_makes_no_more_fragments(size: int, most: int) -> None:
+    share = equal_share(size, most)
+    fewest = -(-size // most)
+    assert 0 < share <= most
+    assert -(-size // share) <= fewest
+    assert share * fewest - size < fewest
 
 
 def test_a_unit_one_byte_over_the_limit_is_fragmented_and_one_at_it_is_not() -> None:
     assert h264.packetise([h264_nal(1, MTU)], MTU) == [h264_nal(1, MTU)]
-    assert [len(payload) for payload in h264.packetise([h264_nal(1, MTU + 1)], MTU)] == [MTU, 4]
+    assert [len(payload) for payload in h264.packetise([h264_nal(1, MTU + 1)], MTU)] == [52, 52]
 
 
 def test_parameter_sets_share_a_packet_and_the_order_stays() -> None:
