@@ -288,9 +288,8 @@ class RtpPackager:
         for number, payload in enumerate(payloads):
             index = self.history.newest + 1
             padding = _missing(payloads) if number == last else 0
-            if padding:
-                payload += bytes(padding - 1) + bytes([padding])
-            self.history.put(index, SharedPacket(index, rtp_time, self.is_video and number == last, payload, padding))
+            padded = payload + bytes(padding - 1) + bytes([padding]) if padding else payload
+            self.history.put(index, SharedPacket(index, rtp_time, self.is_video and number == last, padded, padding))
         self.last_t = t
 
     def _note_keyframe(self, unit: AccessUnit) -> None:

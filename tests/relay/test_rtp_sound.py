@@ -49,7 +49,7 @@ class Show:
     def play(
         self, seconds: float, *, interval: float | None, rung: bool = False, sounds: bool = True, pairs: bool = False
     ) -> None:
-        """A picture each `interval` seconds, of the rung 5 ms later, and a packet of sound each 20 ms, or two each 40."""
+        """A picture each `interval` seconds, of the rung 5 ms later, and a packet of sound each 20 ms, or two."""
         began = self.clock.time
         due = []
         if sounds:
