@@ -144,7 +144,7 @@ def received(tmp_path: Path, options: dict[str, Any], seconds: float) -> Path:
 def test_flash_and_beep_arrive_together_and_the_code_is_the_pts(tmp_path: Path, options: dict[str, Any]) -> None:
     frames: list[tuple[int, int, bool]] = []
     onsets: list[float] = []
-    quiet = False
+    quiet, heard_until = False, 0.0
     with av.open(str(received(tmp_path, {"number": 5, **options}, 3.2))) as container:
         for frame in container.decode():
             assert frame.pts is not None
@@ -155,12 +155,19 @@ def test_flash_and_beep_arrive_together_and_the_code_is_the_pts(tmp_path: Path, 
                 assert code[0] == 5
                 frames.append((round(frame.pts * frame.time_base * 1000), code[1], lamp_is_lit(luma(frame))))
             elif isinstance(frame, av.AudioFrame):
+                heard_until = float(frame.pts * frame.time_base * 1000)
                 loud = np.flatnonzero(abs(frame.to_ndarray()[0]) > 0.05)
                 if len(loud) and quiet:
                     onsets.append(float(frame.pts * frame.time_base * 1000) + loud[0] / 48)
                 quiet = not len(loud)
     assert len({pts - code for pts, code, _ in frames}) == 1
-    flashes = [pts for (_, _, before), (pts, _, now) in pairwise(frames) if now and not before]
-    assert len(flashes) >= 2
+    # Where the machine was too slow for a picture, that may have been the first of a flash; the sound is cut at the end.
+    frame_ms = 1000 / options.get("fps", 30) + 1
+    flashes = [
+        pts
+        for (earlier, _, before), (pts, _, now) in pairwise(frames)
+        if now and not before and pts - earlier <= frame_ms and pts < heard_until
+    ]
+    assert flashes
     # FLV keeps whole milliseconds, and the threshold is passed within the beep's first wave.
-    assert all(min(abs(flash - onset) for onset in onsets) < 2 for flash in flashes)
+    assert max(min(abs(flash - onset) for onset in onsets) for flash in flashes) < 2, (flashes, onsets)
