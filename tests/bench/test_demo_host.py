@@ -161,7 +161,7 @@ def test_flash_and_beep_arrive_together_and_the_code_is_the_pts(tmp_path: Path, 
                     onsets.append(float(frame.pts * frame.time_base * 1000) + loud[0] / 48)
                 quiet = not len(loud)
     assert len({pts - code for pts, code, _ in frames}) == 1
-    # Where the machine was too slow for a picture, that may have been the first of a flash; the sound is cut at the end.
+    # A picture that the machine was too slow for may have been the first of a flash; the sound is cut at the end.
     frame_ms = 1000 / options.get("fps", 30) + 1
     flashes = [
         pts
