@@ -10,6 +10,7 @@
 #define PY_SSIZE_T_CLEAN
 #define _GNU_SOURCE
 #include <Python.h>
+#include <structmember.h>
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -465,14 +466,62 @@ static const char *const name_texts[NAMES] = {
     "native", "route", "header", "next", "base", "packets", "octets", "errors", "rider",
 };
 
+/* `slotted` is the type of targets, when it keeps all of these in __slots__; `offsets` is where. */
 typedef struct {
-    PyTypeObject *session, *packets;
+    PyTypeObject *session, *packets, *slotted;
     PyObject *names[NAMES];
+    Py_ssize_t offsets[NAMES];
 } State;
 
-static int get_number(PyObject *target, PyObject *name, int64_t *number)
+/* Look once where the slots of this type are: a dozen attributes of each target are read and written with each picture.
+ * Nothing is noted of a type without slots, whose attributes are then asked for by name. */
+static void find_slots(State *state, PyTypeObject *type)
 {
-    PyObject *value = PyObject_GetAttr(target, name);
+    Py_ssize_t offsets[NAMES];
+    for (int name = 0; name < NAMES; name++) {
+        PyObject *found = PyObject_GetAttr((PyObject *)type, state->names[name]);
+        if (found == NULL) {
+            PyErr_Clear();
+            return;
+        }
+        int is_slot = Py_IS_TYPE(found, &PyMemberDescr_Type) && PyDescr_TYPE(found) == type
+            && ((PyMemberDescrObject *)found)->d_member->type == T_OBJECT_EX;
+        offsets[name] = is_slot ? ((PyMemberDescrObject *)found)->d_member->offset : 0;
+        Py_DECREF(found);
+        if (!is_slot)
+            return;
+    }
+    memcpy(state->offsets, offsets, sizeof offsets);
+    state->slotted = (PyTypeObject *)Py_NewRef((PyObject *)type);
+}
+
+/* A slot of a target that has slots and a value in it, else NULL. */
+static PyObject **slot_of(const State *state, PyObject *target, int name)
+{
+    if (!Py_IS_TYPE(target, state->slotted))
+        return NULL;
+    PyObject **slot = (PyObject **)((char *)target + state->offsets[name]);
+    return *slot == NULL ? NULL : slot;
+}
+
+static PyObject *get_value(const State *state, PyObject *target, int name)
+{
+    PyObject **slot = slot_of(state, target, name);
+    return slot != NULL ? Py_NewRef(*slot) : PyObject_GetAttr(target, state->names[name]);
+}
+
+static int set_value(const State *state, PyObject *target, int name, PyObject *value)
+{
+    PyObject **slot = slot_of(state, target, name);
+    if (slot == NULL)
+        return PyObject_SetAttr(target, state->names[name], value);
+    Py_SETREF(*slot, Py_NewRef(value));
+    return 0;
+}
+
+static int get_number(const State *state, PyObject *target, int name, int64_t *number)
+{
+    PyObject *value = get_value(state, target, name);
     if (value == NULL)
         return -1;
     *number = PyLong_AsLongLong(value);
@@ -480,22 +529,22 @@ static int get_number(PyObject *target, PyObject *name, int64_t *number)
     return *number == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
-static int set_number(PyObject *target, PyObject *name, int64_t number)
+static int set_number(const State *state, PyObject *target, int name, int64_t number)
 {
     PyObject *value = PyLong_FromLongLong(number);
     if (value == NULL)
         return -1;
-    int status = PyObject_SetAttr(target, name, value);
+    int status = set_value(state, target, name, value);
     Py_DECREF(value);
     return status;
 }
 
-static int add_number(PyObject *target, PyObject *name, int64_t more)
+static int add_number(const State *state, PyObject *target, int name, int64_t more)
 {
     int64_t number;
-    if (get_number(target, name, &number) < 0)
+    if (get_number(state, target, name, &number) < 0)
         return -1;
-    return set_number(target, name, number + more);
+    return set_number(state, target, name, number + more);
 }
 
 /* The packets for one kind of header, or one of each, borrowed; NULL where there are none. Most targets have the very
@@ -521,7 +570,7 @@ static Packets *find_packets(State *state, PyObject *layouts, const Job *job, co
 /* The session of a target; -1: an error, 0: it has none. */
 static int read_session(State *state, Lane *lane)
 {
-    PyObject *session = PyObject_GetAttr(lane->target, state->names[NATIVE]);
+    PyObject *session = get_value(state, lane->target, NATIVE);
     if (session == NULL)
         return -1;
     if (!Py_IS_TYPE(session, state->session)) {
@@ -536,11 +585,11 @@ static int read_session(State *state, Lane *lane)
 static int read_lane(State *state, long long first, Lane *lane, int64_t *next)
 {
     int64_t base;
-    if (get_number(lane->target, state->names[NEXT], next) < 0
-        || get_number(lane->target, state->names[BASE], &base) < 0)
+    if (get_number(state, lane->target, NEXT, next) < 0
+        || get_number(state, lane->target, BASE, &base) < 0)
         return -1;
     lane->first = (uint64_t)(first - base);
-    lane->header = PyObject_GetAttr(lane->target, state->names[HEADER]);
+    lane->header = get_value(state, lane->target, HEADER);
     return lane->header == NULL ? -1 : 0;
 }
 
@@ -555,7 +604,7 @@ static void release_lane(Lane *lane)
 static int read_rider(State *state, Span rides, int has_all, Job *job)
 {
     int64_t next;
-    job->rider.target = PyObject_GetAttr(job->own.target, state->names[RIDER]);
+    job->rider.target = get_value(state, job->own.target, RIDER);
     if (job->rider.target == NULL)
         return -1;
     int found = job->rider.target == Py_None ? 0 : read_session(state, &job->rider);
@@ -598,7 +647,7 @@ static int read_job(State *state, PyObject *layouts, Span span, Span rides, PyOb
 {
     int status = 0;
     *job = (Job){.own.target = Py_NewRef(target)};
-    PyObject *route = PyObject_GetAttr(target, state->names[ROUTE]);
+    PyObject *route = get_value(state, target, ROUTE);
     if (route == NULL)
         return -1;
     if (route != Py_None) {
@@ -621,9 +670,9 @@ static int settle_lane(State *state, PyObject *target, int64_t next, const Packe
                        uint32_t end)
 {
     int64_t octets = packets->octets[end] - packets->octets[start];
-    if (set_number(target, state->names[NEXT], next) < 0
-        || add_number(target, state->names[PACKETS], end - start) < 0
-        || add_number(target, state->names[OCTETS], octets) < 0)
+    if (set_number(state, target, NEXT, next) < 0
+        || add_number(state, target, PACKETS, end - start) < 0
+        || add_number(state, target, OCTETS, octets) < 0)
         return -1;
     return 0;
 }
@@ -636,7 +685,7 @@ static int settle_job(State *state, Span span, Span rides, const Job *job)
     uint32_t errors = job->errors, start = job->start, sent = job->sent;
     if (packets == NULL) {
         errors++; /* no route: nobody can be asked for what it missed */
-        if (set_number(target, state->names[NEXT], span.end) < 0)
+        if (set_number(state, target, NEXT, span.end) < 0)
             return -1;
     } else {
         uint32_t own = (uint32_t)packets->own, own_sent = sent < own ? sent : own, ridden = start > own ? start : own;
@@ -647,7 +696,7 @@ static int settle_job(State *state, Span span, Span rides, const Job *job)
             && settle_lane(state, job->rider.target, rides.first + (sent - own), packets, ridden, sent) < 0)
             return -1;
     }
-    if (errors && add_number(target, state->names[ERRORS], errors) < 0)
+    if (errors && add_number(state, target, ERRORS, errors) < 0)
         return -1;
     return packets == NULL || sent >= (uint32_t)packets->count;
 }
@@ -697,6 +746,8 @@ static PyObject *fanout_send(PyObject *module, PyObject *args)
         PyErr_Format(PyExc_ValueError, is_busy ? "two threads send at once" : "%zd targets at once", count);
         return NULL;
     }
+    if (state->slotted == NULL && count > 0)
+        find_slots(state, Py_TYPE(PyList_GET_ITEM(targets, 0)));
     is_busy = 1;
     uint32_t ready = 0;
     while (status == 0 && ready < (uint32_t)count && ready < (uint32_t)PyList_GET_SIZE(targets)) {
@@ -747,6 +798,7 @@ static int fanout_traverse(PyObject *module, visitproc visit, void *arg)
     State *state = PyModule_GetState(module);
     Py_VISIT(state->session);
     Py_VISIT(state->packets);
+    Py_VISIT(state->slotted);
     return 0;
 }
 
@@ -755,6 +807,7 @@ static int fanout_clear(PyObject *module)
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->session);
     Py_CLEAR(state->packets);
+    Py_CLEAR(state->slotted);
     for (int name = 0; name < NAMES; name++)
         Py_CLEAR(state->names[name]);
     return 0;
