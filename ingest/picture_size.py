@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 from media.rung import Rung
 
@@ -13,6 +14,7 @@ MIN_SIDE = 16
 """One macroblock: no encoder takes less."""
 
 
+@lru_cache(maxsize=256)
 def rung_size(width: int, height: int, rung_height: int, aspect: Fraction = Fraction(1)) -> tuple[int, int]:
     """Pixels of the rung, both even, in the source's shape, and never more of them than the source shows.
 

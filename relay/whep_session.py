@@ -344,8 +344,8 @@ class WhepSession:
                 self._answer_reference(packet)
         if is_broken:
             self._refresh(was_heard, now)
-        if self.seat is not None and self.is_watching:
-            (self.seat.look if has_news else self.seat.glance)(now)
+        if self.seat is not None and self.is_watching and (has_news or not self.seat.is_content):
+            self.seat.look(now)  # else `tick` does it, for many viewers at once
 
     def _on_report(self, block: rtcp.ReportBlock, now: float) -> None:
         lane = self._lane(block.ssrc)
