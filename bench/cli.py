@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -157,18 +157,22 @@ def _tell(result: LoadFigures, rows: list[tuple[str, str]], stored: Path | None)
 
 def _publish(args: argparse.Namespace) -> int:
     clip = make_clip(ClipOptions(args.width, args.height, args.fps, args.bitrate, args.keyint, args.audio))
-    stop = threading.Event()
+    asked: list[int] = []
 
-    def stop_now(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)  # setting an event would wait for a lock that this very thread may hold
+
+    def stopped(seconds: float) -> bool:
+        time.sleep(seconds)
+        return bool(asked)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop_now)
+        signal.signal(number, stop)
     publisher = open_publisher(args.url, clip)
     try:
         publisher.connect()
         print(f"publishing {clip.video_bitrate / 1e6:.2f} Mb/s of video", flush=True)
-        publisher.run(stop.wait)
+        publisher.run(stopped)
     finally:
         publisher.close()
     return 0

@@ -95,12 +95,8 @@ class DemoHost:
         self._ends_at = None if options.duration is None else time.monotonic() + options.duration
 
     def stop(self) -> None:
-        """May be called from any thread and from a signal handler."""
+        """May be called from any thread, but by no signal handler: a second signal would find the event's lock held."""
         self._stop.set()
-
-    @property
-    def stopping(self) -> bool:
-        return self._stop.is_set()
 
     def run(self) -> None:
         """Blocks. A server that cannot be reached is tried again after 0.5 s, 1 s, ... up to 8 s."""
@@ -220,16 +216,19 @@ def main(argv: list[str]) -> int:
     av.logging.set_level(av.logging.FATAL)
     host = DemoHost(options)
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        host.stop()
+    asked: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)  # no more than this: the kernel sends one signal for each thread of a node that dies
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     # A thread of its own, since a signal is not handled while this one waits inside a write to a stuck server.
     publishing = threading.Thread(target=host.run, name="demo-host", daemon=True)
     publishing.start()
-    while publishing.is_alive() and not host.stopping:
+    while publishing.is_alive() and not asked:
         publishing.join(timeout=0.2)
+    host.stop()
     publishing.join(timeout=STOP_S)
     return 0
 
