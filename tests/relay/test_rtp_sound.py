@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 
 import pytest
 
@@ -10,10 +14,13 @@ from media.gop import GopLimits
 from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
 from media.track import Codec, Track
-from relay.fanout import PacketFanOut
+from relay.endpoint import UdpRoute
+from relay.fanout import GcmFanOut, PacketFanOut
+from relay.rtp_batch import RtpBatch
 from relay.rtp_packager import AUDIO_WAIT, RtpPackager
 from relay.rtp_sender import FanOuts, RtpSender
-from tests.support.rtp_viewers import Viewer
+from relay.rtp_target import RtpTarget
+from tests.support.rtp_viewers import SSRC, Viewer
 from tests.support.scheduler import FakeScheduler
 from tests.support.units import FakeClock, picture, sound, video_track
 from wire.codecs.opus import OpusConfig
@@ -27,7 +34,8 @@ STEP = 0.001
 class Show:
     """A stream with two renditions and sound, one viewer of each, and who got what when."""
 
-    def __init__(self) -> None:
+    def __init__(self, fan_outs: FanOuts | None = None) -> None:
+        self._fan_outs = fan_outs or FanOuts(PacketFanOut(), PacketFanOut())
         self.clock = FakeScheduler()
         self.stream = Stream("room", "epoch", FakeClock(), GopLimits())
         self.stream.deliver(picture(0, key=True))
@@ -88,11 +96,10 @@ class Show:
         return self.sound.ride_along()
 
     def _packager(self, track: Track) -> RtpPackager:
-        fan_out = PacketFanOut()
         return RtpPackager(
             self.stream,
             track,
-            FanOuts(fan_out, fan_out),
+            self._fan_outs,
             scheduler=self.clock,
             now=self.clock.now,
             on_full=lambda callback: None,
@@ -145,3 +152,53 @@ def test_pictures_without_sound_send_none(show: Show) -> None:
     show.play(0.5, interval=1 / 30, sounds=False)
     assert show.writes == []
     assert len(show.watcher.received()) > 10
+
+
+class Counting(GcmFanOut):
+    """Which targets it was told to send to, by the SSRC of each."""
+
+    def __init__(self) -> None:
+        super().__init__(segmentation=False)
+        self.sends: Counter[int] = Counter()
+
+    def send(self, batch: RtpBatch, targets: Sequence[RtpTarget]) -> int:
+        self.sends.update(target.header.ssrc for target in targets)
+        return super().send(batch, targets)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Callable[[], socket.socket]]:
+    with ExitStack() as stack:
+
+        def make() -> socket.socket:
+            made = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            made.bind(("127.0.0.1", 0))
+            made.setblocking(False)
+            return made
+
+        yield make
+
+
+def test_viewers_get_each_packet_of_sound_once_whether_it_rides_or_not(sockets: Callable[[], socket.socket]) -> None:
+    """Of three viewers of one sound, one watches the source, one a rung, and one only listens."""
+    fan_out, outgoing = Counting(), sockets()
+    show = Show(FanOuts(fan_out, PacketFanOut()))
+    pairs = []
+    for seed, picture_of in ((11, show.source), (12, show.rung), (13, None)):
+        incoming = sockets()
+        pair = Viewer(seed, route=UdpRoute(outgoing, incoming.getsockname()), incoming=incoming, rider_type=111)
+        if picture_of is not None:
+            picture_of.join(pair.target)
+        show.sound.join(pair.rider)
+        pairs.append(pair)
+    show.clock.run(0.2)
+    for pair in pairs:
+        pair.received()
+    fan_out.sends.clear()
+    show.play(1.0, interval=1 / 30, rung=True)
+    show.clock.run(0.1)
+    for pair in pairs:
+        sequences = [packet.sequence for packet in pair.received() if packet.ssrc == SSRC + 1]
+        assert sequences == list(range(sequences[0], sequences[0] + 50))
+    assert fan_out.sends[SSRC] >= 58, "30 pictures for each of two"
+    assert 3 * 50 - fan_out.sends[SSRC + 1] >= 15, "a third of what the first viewer hears came with its pictures"
