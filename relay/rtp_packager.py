@@ -114,7 +114,7 @@ class RtpPackager:
         self._asked_at: float | None = None
         self._is_deaf = False
         self._scheduler = scheduler
-        self._waiting_sound: object | None = None
+        self._is_sound_waiting = False
         self._began = now()
         self._is_fresh = track.is_video
         self._ended = False
@@ -209,8 +209,7 @@ class RtpPackager:
 
     def ride_along(self) -> RtpSender | None:
         """For the packager of the sound: a picture is leaving. The sender of what waits to leave with one."""
-        waiting, self._waiting_sound = self._waiting_sound, None
-        return None if waiting is None else self.sender
+        return self.sender if self._is_sound_waiting else None
 
     def on_event(self, event: Event) -> None:
         """Reader: events go by the interaction socket."""
@@ -263,15 +262,14 @@ class RtpPackager:
         first = self.sender.head
         self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
         self.sender.note_keyframe(first)
-        if self._waiting_sound is None:
-            self._waiting_sound = waiting = object()
-            self._scheduler.call_later(AUDIO_WAIT, self._send_sound, waiting)
+        if not self._is_sound_waiting:
+            self._is_sound_waiting = True
+            self._scheduler.call_later(AUDIO_WAIT, self._send_sound)
 
-    def _send_sound(self, waiting: object) -> None:
-        """It has waited long enough, unless it has left meanwhile."""
-        if waiting is self._waiting_sound:
-            self._waiting_sound = None
-            self.sender.wake()
+    def _send_sound(self) -> None:
+        """It has waited long enough: to all whose pictures have not taken it along."""
+        self._is_sound_waiting = False
+        self.sender.wake()
 
     def _has_caught_up(self, unit: AccessUnit) -> bool:
         """False for what a worker makes of the past when it starts.

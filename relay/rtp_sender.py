@@ -6,7 +6,7 @@ until they are live. Those without a picture to start from *wait* for the next k
 backlog is the distance between its `next` and the newest packet, and it is bounded by the history.
 
 The sender of a stream's sound can be the *rider* of the picture's: what it has next is lent to the picture's batch, and
-when that is out, it serves those who did not get it that way.
+when it is woken itself, it serves those who did not get it that way.
 """
 
 from __future__ import annotations
@@ -174,19 +174,15 @@ class RtpSender:
 
     def wake(self, rider: RtpSender | None = None) -> None:
         """There are new packets, and perhaps a rider with more."""
-        if rider is not None:
-            self._wake_rider()
-            self._rider = rider
+        self._rider = rider
         if not self._is_scheduled and not self._is_closed and self._targets:
             self._is_scheduled = True
             self._scheduler.call_soon(self._step)
         elif not self._targets:
             self._live_next = self.head
-        if not self._is_scheduled:
-            self._wake_rider()
 
     def lend(self) -> RtpBatch | None:
-        """For a rider: what its live viewers get next. It is woken when some of them have it."""
+        """For a rider: what its live viewers get next. It is to be woken soon, for those who do not get it that way."""
         has_batch = not self._is_closed and (self._batch is not None or self._next_batch())
         return self._batch if has_batch else None
 
@@ -195,7 +191,6 @@ class RtpSender:
         self._is_closed = True
         for target in tuple(self._targets):
             self.leave(target)
-        self._wake_rider()
 
     def _place(self, target: RtpTarget, start: int | None) -> None:
         if start is None:
@@ -211,10 +206,7 @@ class RtpSender:
 
     def _step(self) -> None:
         self._is_scheduled = False
-        if self._is_closed or not self._serve_live():
-            return
-        self._wake_rider()
-        if not self._serve_followers():
+        if self._is_closed or not (self._serve_live() and self._serve_followers()):
             return
         due = [self._live_due] if self._live_next < self.head else []
         due += [self._follow_due] if self._followers else []
@@ -229,11 +221,6 @@ class RtpSender:
             self._scheduler.call_later(delay, self._step)
         else:
             self._scheduler.call_soon(self._step)
-
-    def _wake_rider(self) -> None:
-        rider, self._rider = self._rider, None
-        if rider is not None:
-            rider.wake()
 
     def _wait_for_socket(self) -> None:
         self.full += 1
@@ -294,7 +281,8 @@ class RtpSender:
         pending = self.head - self._live_next
         size = min(pending, max(BURST, -(-pending // STEPS_PER_PICTURE)))
         self._batch = self._make_batch(self._live_next, self._live_next + size, now)
-        self._batch.rider = None if self._rider is None else self._rider.lend()
+        rider, self._rider = self._rider, None
+        self._batch.rider = None if rider is None else rider.lend()
         self._walk = deque(self._live)
         self._live_due = now + (PACE_INTERVAL if size < pending else 0.0)
         self.batches += 1
