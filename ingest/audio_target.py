@@ -55,10 +55,10 @@ TARGETS: Mapping[str, AudioTarget] = {
         delay=312,
         # "audio" keeps music whole; its 6.5 ms of look-ahead are taken back, so they cost no lip sync. No in-band FEC:
         # only Opus' speech layer has it (RFC 6716, 2.1.7), which these bit rates never use, and WebRTC viewers ask for
-        # lost packets again. Constrained, so that no packet is much larger than the others. No DTX: silence too is sent
-        # every 20 ms, or a viewer's jitter buffer cannot tell it from loss. Half the effort, which at these bit rates
-        # nobody hears.
-        options={"application": "audio", "vbr": "constrained", "frame_duration": "20", "compression_level": "5"},
+        # lost packets again. A constant rate, so that packets are of one size and several leave with one segmented
+        # send. No DTX: silence too is sent every 20 ms, or a viewer's jitter buffer cannot tell it from loss. Half the
+        # effort, which at these bit rates nobody hears.
+        options={"application": "audio", "vbr": "off", "frame_duration": "20", "compression_level": "5"},
         bit_rates=BIT_RATES,
     ),
     Codec.AAC: AudioTarget(
