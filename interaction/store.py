@@ -122,12 +122,19 @@ class Store:
 
     async def run(self) -> None:
         """Send what waits, until cancelled."""
+        task = asyncio.current_task()
         try:
-            while True:
+            while task is None or not task.cancelling():  # see `_execute`
                 await self._wake.wait()
                 self._wake.clear()
-                while self._waiting:
-                    await self._round_trip(self._take())
+                while self._waiting and not (task and task.cancelling()):
+                    calls = self._take()
+                    try:
+                        await self._round_trip(calls)
+                    except asyncio.CancelledError:
+                        self._waiting.extend(calls)  # to be failed with the others
+                        raise
+            raise asyncio.CancelledError
         finally:
             self._fail_waiting()
             if self._nodes is not None:
@@ -200,13 +207,17 @@ class Store:
         task = asyncio.current_task()
         cancelled = 0 if task is None else task.cancelling()
         try:
-            node = await self.nodes.node(key)
-            answer = await node.execute_command(*command)  # type: ignore[no-untyped-call]
-            # redis-py sends under `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes when the
-            # command has just been sent. A reader that does not hear it would never end.
+            return await self._ask(key, command)
+        finally:
+            # redis-py connects and sends under `asyncio.wait_for`, which before Python 3.12 loses a cancellation that
+            # comes when that is just done, and whatever follows may fail. Who does not hear it would never end.
             if task is not None and task.cancelling() > cancelled:
                 raise asyncio.CancelledError
-            return answer
+
+    async def _ask(self, key: str, command: Sequence[Argument]) -> Any:
+        try:
+            node = await self.nodes.node(key)
+            return await node.execute_command(*command)  # type: ignore[no-untyped-call]
         except PASSING as exc:
             self.nodes.doubt()
             raise Unreachable(f"{command[0]!s}: {type(exc).__name__}") from exc

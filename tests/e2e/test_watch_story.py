@@ -332,7 +332,7 @@ def test_offline_is_said_after_a_while_and_online_again_needs_no_press(viewer: W
     for socket in sockets.copy():
         socket.close()
     viewer.until_text("#trouble", "You are offline")
-    assert viewer.page.is_visible("#still"), "the last picture stays"
+    eventually(lambda: viewer.page.is_visible("#still"), "the last picture stays")
     viewer.page.context.set_offline(False)
     viewer.plays()
     eventually(lambda: viewer.page.is_hidden("#trouble"), "nothing in front of the picture")
