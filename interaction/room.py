@@ -75,6 +75,7 @@ class Room:
         self._commerce: list[Record] = []
         self._ambient: list[Record] = []
         self._batch: asyncio.Future[None] | None = None
+        self._told_epoch: str | None = None
         self.wake = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -246,6 +247,20 @@ class Room:
                 if name not in framed:
                     framed[name] = viewer.framing.frame(message)
                 viewer.transport.write(framed[name])
+
+    @property
+    def has_turned(self) -> bool:
+        """Whether a broadcast has begun or ended since everybody was last told where it is."""
+        timeline = self.timeline
+        return self._told_epoch != (None if timeline is None else timeline.epoch)
+
+    def tell_time(self) -> None:
+        """Tell everybody where the broadcast is: who waits for the host hears it at once, by long polling too."""
+        if self.has_turned:
+            self._finish_batch()
+        now = self.now()
+        self._told_epoch = now["epoch"]
+        self.tell({"type": "time", **now})
 
     def next_batch(self) -> asyncio.Future[None]:
         """Done when the next events are told; many may wait for it."""

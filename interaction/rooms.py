@@ -26,6 +26,8 @@ ROOM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 MAX_ROOMS = 10_000
 """Rooms open at once on a node. Anybody can ask for any name."""
 CLOCK_S = 1.0
+TURN_S = 0.25
+"""How soon everybody hears that a broadcast has begun or ended here; of one elsewhere the clock tells, each second."""
 COUNT_S = 0.5
 """How often likes and presence go to the store, which tells them at its own pace."""
 PRESENCE_AGAIN_S = 5.0
@@ -81,6 +83,7 @@ class Rooms:
                     (self._counts, COUNT_S),
                     (self._let_go, 1.0),
                     (self._open_local, 1.0),
+                    (self._turns, TURN_S),
                 ):
                     group.create_task(self._every(period, step))
                 group.create_task(self._anchors())
@@ -152,6 +155,7 @@ class Rooms:
         self.reader.add(room)
         self._spreads[name] = self._start(self._spread(room))
         await self._clock_of(room)
+        room.tell_time()  # newcomers have it in their greeting
         return room
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -250,8 +254,13 @@ class Rooms:
         while True:
             await asyncio.sleep(ANCHOR_S)
             for room in tuple(self.open_rooms.values()):
-                room.tell({"type": "time", **room.now()})
+                room.tell_time()
                 await asyncio.sleep(0)
+
+    async def _turns(self) -> None:
+        for room in tuple(self.open_rooms.values()):
+            if room.has_turned:
+                room.tell_time()
 
     async def _heartbeats(self) -> None:
         while True:

@@ -131,6 +131,29 @@ def test_an_event_is_taken_once_whatever_is_repeated(tmp_path: Path) -> None:
     run(test())
 
 
+def test_everybody_hears_at_once_that_a_broadcast_begins_and_ends(tmp_path: Path) -> None:
+    held = LocalTimelines()
+
+    async def test() -> None:
+        async with node(tmp_path, timelines=held) as here, client(here) as viewer, aiohttp.ClientSession() as http:
+            assert viewer.hello["epoch"] is None
+            polled = f"{here.url}/rooms/r/poll"
+            async with http.get(polled) as response:
+                cursor = (await response.json())["cursor"]
+            poll = asyncio.ensure_future(http.get(polled, params={"cursor": cursor}))
+            await until(lambda: here.layer.rooms.open_rooms["r"].polls == 1)
+            held.held["r"] = RunningTimeline("e9")
+            # far sooner than the ten seconds after which everybody is told again
+            began = await viewer.message(lambda message: message["type"] == "time", timeout=4)
+            assert (began["epoch"], began["t"] > 0) == ("e9", True)
+            async with asyncio.timeout(4), await poll as response:
+                assert (await response.json())["epoch"] == "e9"
+            del held.held["r"]
+            await viewer.message(lambda message: message["type"] == "time" and message["epoch"] is None, timeout=4)
+
+    run(test())
+
+
 def test_likes_travel_as_totals_at_most_twice_a_second(tmp_path: Path) -> None:
     async def test() -> None:
         async with node(tmp_path) as here, client(here) as first, client(here) as second:
