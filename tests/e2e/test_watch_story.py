@@ -23,6 +23,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 ROOM = "story"
 BUY = "#order .buy.wide"
 KEPT = "#order .done"
+PRESS_AN_HOUR_LATER = """button => {
+    const later = Date.now() + 3_600_000;
+    Object.defineProperty(streamer, "nowWallMs", { configurable: true, get: () => later });
+    document.querySelector(button).click();
+}"""
+"""Nothing is drawn in between."""
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +236,31 @@ def test_a_flash_sale_counts_down_opens_and_ends(viewer: Watching, shop: Shopkee
         assert "CN¥1.00" in viewer.text("#order .answer")
         viewer.press(KEPT)
         eventually(lambda: viewer.text("#card .buy") == "Sale over", "it ends", within=15)
+
+
+def test_a_press_just_after_a_sale_does_not_buy_at_a_price_that_was_not_shown(
+    viewer: Watching, shop: Shopkeeper
+) -> None:
+    viewer.open("?via=ws")
+    with on_show(shop) as tea:
+        sale = {"product": tea, "amount": 100, "total": 5, "sync": "frame", "duration_ms": 60_000}
+        shop.ask("PUT", f"shop/sales/{tea}", sale)
+        viewer.until_text("#card", "CN¥1.00")
+        viewer.press("#card .buy")
+        viewer.until_text(BUY, "CN¥1.00")
+        viewer.page.evaluate("window.sent = []; streamer.on('buying', (buying) => sent.push(buying))")
+        viewer.page.evaluate(PRESS_AN_HOUR_LATER, BUY)
+        viewer.until_text(BUY, "CN¥9.99")
+        assert viewer.ask("sent.length") == 0
+        assert [order for order in shop.orders() if order["product"] == tea] == []
+
+        def bought() -> bool:
+            viewer.page.evaluate("button => document.querySelector(button).click()", BUY)
+            return "It is yours" in (viewer.page.text_content("#order .answer") or "")
+
+        eventually(bought, "the price that is shown now wants a press of its own")
+    (order,) = [order for order in shop.orders() if order["product"] == tea]
+    assert (int(order["total"]), order["sale"]) == (999, "")
 
 
 def test_a_coupon_is_taken_and_used(viewer: Watching, shop: Shopkeeper) -> None:

@@ -3,15 +3,14 @@
 
 import { clock, price } from "../i18n/format";
 import type { Words } from "../i18n/words";
-import type { Order, Purchase, Refusal, Session, Shelf } from "../sdk/types";
+import type { Item, Order, Purchase, Refusal, Session } from "../sdk/types";
+import type { Decision } from "./cart";
 import { el, icon, setText } from "./dom";
 import { type Offer, offerOf } from "./offer";
 import { OrderForm } from "./order_form";
 import type { Orders } from "./orders";
 import { explain, refusalOf } from "./refusals";
 import { Sheet } from "./sheet";
-
-type Coupon = Shelf["coupons"] extends ReadonlyMap<string, infer One> ? One : never;
 
 type Step =
   | { readonly at: "choose" }
@@ -44,7 +43,7 @@ export class OrderSheet {
     this.#words = words;
     this.#orders = orders;
     this.#sheet = new Sheet("order", words);
-    this.#form = new OrderForm(session, words, orders, () => void this.#buy());
+    this.#form = new OrderForm(session, words, orders, (decision) => void this.#buy(decision));
     this.#answer.append(this.#mark, this.#verdict, this.#what);
     const acts = el("div", "acts", this.#first, this.#second);
     this.#sheet.body.append(this.#form.node, this.#answer, this.#time, this.#note, acts);
@@ -84,16 +83,12 @@ export class OrderSheet {
     if (this.#step.at === "yes") this.#showTime(this.#step.order);
   }
 
-  async #buy(): Promise<void> {
-    const { offer, quantity, coupon } = this.#form;
-    if (this.#step.at === "pending" || !offer || offer.amount === null || offer.currency === null) return;
+  async #buy({ item, quantity }: Decision): Promise<void> {
+    if (this.#step.at === "pending") return;
     this.#key ??= crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
     this.#go({ at: "pending" });
-    const { product, amount, currency } = offer;
-    const item = { product, amount, currency, ...(offer.sale ? { sale: offer.sale.sale } : {}) };
-    const more = { idempotencyKey: this.#key, ...(coupon ? { coupon: coupon.coupon } : {}) };
     try {
-      this.#answered(await this.#session.buy(item, quantity, more), coupon);
+      this.#answered(await this.#session.buy(item, quantity, { idempotencyKey: this.#key }), item);
     } catch (error) {
       const refusal = refusalOf(error);
       if (!refusal) throw error;
@@ -104,11 +99,11 @@ export class OrderSheet {
     this.#second.focus();
   }
 
-  #answered(purchase: Purchase, coupon: Coupon | null): void {
+  #answered(purchase: Purchase, { coupon }: Item): void {
     this.#key = null;
     if (!purchase.ok) return this.#go({ at: "no", refusal: purchase.refusal });
     this.#step = { at: "yes", order: purchase.order.order, problem: "" };
-    if (coupon) this.#orders.dropCoupon(coupon.coupon);
+    if (coupon) this.#orders.dropCoupon(coupon);
     this.#orders.keep(purchase.order);
   }
 
