@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -407,6 +408,50 @@ def test_orders_of_this_visit_outlive_a_reload(viewer: Watching, shop: Shopkeepe
     viewer.until_text("#order .answer", order)
     shop.ask("POST", f"shop/orders/{order}/confirm")
     viewer.until_text("#order .answer", "is paid and confirmed", within=15)
+
+
+def test_a_purchase_whose_answer_a_reload_has_cut_off_is_asked_for_again_and_not_bought_twice(
+    viewer: Watching, shop: Shopkeeper
+) -> None:
+    lost: list[str | bytes] = []
+
+    def lose_orders(page: WebSocketRoute) -> None:
+        node = page.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            if not lost and json.loads(message).get("type") == "order":
+                lost.append(message)
+            else:
+                page.send(message)
+
+        node.on_message(forward)
+
+    viewer.page.route_web_socket("**/rooms/**", lose_orders)
+    viewer.open("?via=webrtc")
+    with on_show(shop) as tea:
+        viewer.until_shown("#card")
+        viewer.press("#card .buy")
+        viewer.press("#order [aria-label='One more']")
+        viewer.press(BUY)
+        eventually(lambda: viewer.page.is_visible(BUY) and lost, "the answer is lost")
+        viewer.open("?via=webrtc")
+        viewer.until_text("#order .answer", "you will not buy twice")
+        viewer.until_text("#order .answer", f"{tea.title()} ×2 · CN¥19.98")
+        assert "act" in viewer.focused()
+        viewer.press("#order .act")
+        viewer.until_text("#order .answer", "It is yours")
+        (order,) = [order for order in shop.orders() if order["product"] == tea]
+        assert order["order"] in viewer.text("#order .answer")
+        assert int(order["quantity"]) == 2
+        viewer.open("?via=webrtc")
+        viewer.until_text(".order-row", "Reserved")
+        assert viewer.page.is_hidden("#order"), "it was answered"
+
+
+def test_what_else_stands_where_a_purchase_is_kept_does_no_harm(viewer: Watching) -> None:
+    viewer.page.add_init_script(f"sessionStorage.setItem('streamer.buying.{ROOM}', '{{\"key\": 7')")
+    viewer.open("?via=ws")
+    assert viewer.page.is_hidden("#order")
 
 
 def test_a_room_without_a_host_says_so_and_begins_by_itself(browser: Browser, node: RunningNode) -> None:

@@ -133,6 +133,7 @@ export const en = {
   "order.released": "Order {order} was given back.",
   "order.expired": "The time to pay is over. Order {order} went back on the shelf.",
   "order.no": "Not bought",
+  "order.unsure": "No answer yet",
   "order.unknown": "The answer of the shop did not arrive. Press again: you will not buy twice.",
   "order.cancel.failed": "It could not be given back just now. Please try again.",
   "orders": "Your orders",

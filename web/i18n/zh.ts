@@ -134,6 +134,7 @@ export const zh: Readonly<Record<Key, string>> = {
   "order.released": "订单 {order} 已取消。",
   "order.expired": "付款时间已过，订单 {order} 的商品已重新上架。",
   "order.no": "没有买到",
+  "order.unsure": "还没有答复",
   "order.unknown": "没有收到商家的答复。请再按一次：不会重复购买。",
   "order.cancel.failed": "暂时无法取消，请再试一次。",
   "orders": "我的订单",

@@ -126,6 +126,7 @@ function build(session: Session, video: HTMLVideoElement, words: Words, chosen: 
   words.render(showNumbers);
   apply(chosen.now);
   byId("page").dataset["ready"] = "yes";
+  orderSheet.resume();
   setInterval(() => {
     card.render();
     shelf.tick();
