@@ -150,6 +150,7 @@ export class OrderSheet {
   }
 
   async #cancel(order: string): Promise<void> {
+    if (this.#first.getAttribute("aria-disabled") === "true") return; // it is being asked
     this.#first.setAttribute("aria-disabled", "true");
     try {
       this.#orders.keep(await this.#session.cancel(order));
