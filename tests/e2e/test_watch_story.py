@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -309,6 +310,41 @@ def test_a_refusal_is_said_in_plain_words_and_the_words_come_back(viewer: Watchi
     viewer.say(words)
     viewer.until_text("#say-note", "You have just said that.")
     assert viewer.page.input_value("#say") == words
+
+
+def test_likes_of_a_muted_viewer_are_taken_back_and_it_is_said_why(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    shop.say("mute", sender=viewer.ask("streamer.you.sender"), until_ms=round(1000 * (time.time() + 60)))
+
+    def refused() -> bool:
+        viewer.press("#like")
+        return "turned messages and likes off" in viewer.text("#say-note")
+
+    eventually(refused, "it is said why")
+    shown = "document.querySelector('#like .number').textContent === String(streamer.totals.likes || '')"
+    eventually(lambda: viewer.page.evaluate(shown), "what the server has counted")
+
+
+def test_words_that_the_connection_was_lost_on_come_back(viewer: Watching) -> None:
+    lost: list[str | bytes] = []
+
+    def cut(page: WebSocketRoute) -> None:
+        node = page.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            if not lost and json.loads(message).get("type") == "send":
+                lost.append(message)
+                page.close()
+            else:
+                node.send(message)
+
+        page.on_message(forward)
+
+    viewer.page.route_web_socket("**/rooms/**", cut)
+    viewer.open("?via=webrtc")
+    viewer.say("hello?")
+    viewer.until_text("#say-note", "The connection was lost.")
+    assert viewer.page.input_value("#say") == "hello?"
 
 
 def test_words_that_a_moderator_takes_away_are_gone(viewer: Watching, shop: Shopkeeper) -> None:

@@ -81,7 +81,7 @@ function build(session: Session, video: HTMLVideoElement, words: Words, chosen: 
     open: (order) => orderSheet.show(order),
   });
   const chat = new Chat(session, words, layer, chosen);
-  const likes = new Likes(session, words, hearts);
+  const likes = new Likes(session, words, hearts, (text) => chat.note(text));
   const settings = new Settings(session, words, chosen, apply);
   const layout = new Layout(video, words, { shelf: shelf.node, log: chat.log.node, shelfSheet });
   const look = {
