@@ -170,6 +170,39 @@ def test_the_keyboard_alone_is_enough(viewer: Watching, shop: Shopkeeper) -> Non
     keys.press("d")
 
 
+def test_the_keys_can_be_turned_off_and_stay_off(viewer: Watching) -> None:
+    keys, muted = viewer.page.keyboard, "document.querySelector('#video').muted"
+    viewer.open("?via=ws")
+    for other in ("Shift+M", "Alt+m"):
+        keys.press(other)
+        assert viewer.page.evaluate(muted), other
+    turn_keys(viewer, "off")
+    for _ in range(2):
+        for key in "mkc ":
+            viewer.page.evaluate("document.activeElement.blur()")  # a focused button takes the space bar
+            keys.press(key)
+        assert viewer.page.evaluate(muted)
+        assert not viewer.page.evaluate("document.querySelector('#video').paused")
+        assert viewer.focused() != "say"
+        viewer.open("?via=ws")
+    turn_keys(viewer, "on")
+    keys.press("c")
+    keys.type("mm")
+    assert viewer.page.evaluate(muted), "it is typed"
+    assert viewer.page.input_value("#say") == "mm"
+    keys.press("Escape")
+    assert viewer.focused() != "say"
+    keys.press("m")
+    assert not viewer.page.evaluate(muted)
+
+
+def turn_keys(viewer: Watching, value: str) -> None:
+    viewer.press("#settings-open")
+    viewer.press(f"#settings .chip:has([name=shortcuts][value={value}])")
+    viewer.page.keyboard.press("Escape")
+    viewer.until_gone("#settings")
+
+
 def test_tab_goes_through_everything_in_order_and_stays_in_a_sheet(viewer: Watching) -> None:
     viewer.open("?via=ws")
     seen = []

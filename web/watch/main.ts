@@ -88,6 +88,9 @@ function build(session: Session, video: HTMLVideoElement, words: Words, chosen: 
     get danmaku() {
       return chosen.now.danmaku;
     },
+    get shortcuts() {
+      return chosen.now.shortcuts;
+    },
   };
   const controls = new Controls(session, video, words, look, {
     toggleDanmaku: () => {
