@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 ROOM = "story"
 BUY = "#order .buy.wide"
 KEPT = "#order .done"
+PRESS_AN_HOUR_LATER = """button => {
+    const later = Date.now() + 3_600_000;
+    Object.defineProperty(streamer, "nowWallMs", { configurable: true, get: () => later });
+    document.querySelector(button).click();
+}"""
+"""Nothing is drawn in between."""
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +170,39 @@ def test_the_keyboard_alone_is_enough(viewer: Watching, shop: Shopkeeper) -> Non
     keys.press("d")
 
 
+def test_the_keys_can_be_turned_off_and_stay_off(viewer: Watching) -> None:
+    keys, muted = viewer.page.keyboard, "document.querySelector('#video').muted"
+    viewer.open("?via=ws")
+    for other in ("Shift+M", "Alt+m"):
+        keys.press(other)
+        assert viewer.page.evaluate(muted), other
+    turn_keys(viewer, "off")
+    for _ in range(2):
+        for key in "mkc ":
+            viewer.page.evaluate("document.activeElement.blur()")  # a focused button takes the space bar
+            keys.press(key)
+        assert viewer.page.evaluate(muted)
+        assert not viewer.page.evaluate("document.querySelector('#video').paused")
+        assert viewer.focused() != "say"
+        viewer.open("?via=ws")
+    turn_keys(viewer, "on")
+    keys.press("c")
+    keys.type("mm")
+    assert viewer.page.evaluate(muted), "it is typed"
+    assert viewer.page.input_value("#say") == "mm"
+    keys.press("Escape")
+    assert viewer.focused() != "say"
+    keys.press("m")
+    assert not viewer.page.evaluate(muted)
+
+
+def turn_keys(viewer: Watching, value: str) -> None:
+    viewer.press("#settings-open")
+    viewer.press(f"#settings .chip:has([name=shortcuts][value={value}])")
+    viewer.page.keyboard.press("Escape")
+    viewer.until_gone("#settings")
+
+
 def test_tab_goes_through_everything_in_order_and_stays_in_a_sheet(viewer: Watching) -> None:
     viewer.open("?via=ws")
     seen = []
@@ -232,6 +273,31 @@ def test_a_flash_sale_counts_down_opens_and_ends(viewer: Watching, shop: Shopkee
         eventually(lambda: viewer.text("#card .buy") == "Sale over", "it ends", within=15)
 
 
+def test_a_press_just_after_a_sale_does_not_buy_at_a_price_that_was_not_shown(
+    viewer: Watching, shop: Shopkeeper
+) -> None:
+    viewer.open("?via=ws")
+    with on_show(shop) as tea:
+        sale = {"product": tea, "amount": 100, "total": 5, "sync": "frame", "duration_ms": 60_000}
+        shop.ask("PUT", f"shop/sales/{tea}", sale)
+        viewer.until_text("#card", "CN¥1.00")
+        viewer.press("#card .buy")
+        viewer.until_text(BUY, "CN¥1.00")
+        viewer.page.evaluate("window.sent = []; streamer.on('buying', (buying) => sent.push(buying))")
+        viewer.page.evaluate(PRESS_AN_HOUR_LATER, BUY)
+        viewer.until_text(BUY, "CN¥9.99")
+        assert viewer.ask("sent.length") == 0
+        assert [order for order in shop.orders() if order["product"] == tea] == []
+
+        def bought() -> bool:
+            viewer.page.evaluate("button => document.querySelector(button).click()", BUY)
+            return "It is yours" in (viewer.page.text_content("#order .answer") or "")
+
+        eventually(bought, "the price that is shown now wants a press of its own")
+    (order,) = [order for order in shop.orders() if order["product"] == tea]
+    assert (int(order["total"]), order["sale"]) == (999, "")
+
+
 def test_a_coupon_is_taken_and_used(viewer: Watching, shop: Shopkeeper) -> None:
     viewer.open("?via=ws")
     coupon = f"five-{uuid.uuid4().hex[:6]}"
@@ -277,6 +343,41 @@ def test_a_refusal_is_said_in_plain_words_and_the_words_come_back(viewer: Watchi
     viewer.say(words)
     viewer.until_text("#say-note", "You have just said that.")
     assert viewer.page.input_value("#say") == words
+
+
+def test_likes_of_a_muted_viewer_are_taken_back_and_it_is_said_why(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    shop.say("mute", sender=viewer.ask("streamer.you.sender"), until_ms=round(1000 * (time.time() + 60)))
+
+    def refused() -> bool:
+        viewer.press("#like")
+        return "turned messages and likes off" in viewer.text("#say-note")
+
+    eventually(refused, "it is said why")
+    shown = "document.querySelector('#like .number').textContent === String(streamer.totals.likes || '')"
+    eventually(lambda: viewer.page.evaluate(shown), "what the server has counted")
+
+
+def test_words_that_the_connection_was_lost_on_come_back(viewer: Watching) -> None:
+    lost: list[str | bytes] = []
+
+    def cut(page: WebSocketRoute) -> None:
+        node = page.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            if not lost and json.loads(message).get("type") == "send":
+                lost.append(message)
+                page.close()
+            else:
+                node.send(message)
+
+        page.on_message(forward)
+
+    viewer.page.route_web_socket("**/rooms/**", cut)
+    viewer.open("?via=webrtc")
+    viewer.say("hello?")
+    viewer.until_text("#say-note", "The connection was lost.")
+    assert viewer.page.input_value("#say") == "hello?"
 
 
 def test_words_that_a_moderator_takes_away_are_gone(viewer: Watching, shop: Shopkeeper) -> None:
@@ -376,6 +477,50 @@ def test_orders_of_this_visit_outlive_a_reload(viewer: Watching, shop: Shopkeepe
     viewer.until_text("#order .answer", order)
     shop.ask("POST", f"shop/orders/{order}/confirm")
     viewer.until_text("#order .answer", "is paid and confirmed", within=15)
+
+
+def test_a_purchase_whose_answer_a_reload_has_cut_off_is_asked_for_again_and_not_bought_twice(
+    viewer: Watching, shop: Shopkeeper
+) -> None:
+    lost: list[str | bytes] = []
+
+    def lose_orders(page: WebSocketRoute) -> None:
+        node = page.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            if not lost and json.loads(message).get("type") == "order":
+                lost.append(message)
+            else:
+                page.send(message)
+
+        node.on_message(forward)
+
+    viewer.page.route_web_socket("**/rooms/**", lose_orders)
+    viewer.open("?via=webrtc")
+    with on_show(shop) as tea:
+        viewer.until_shown("#card")
+        viewer.press("#card .buy")
+        viewer.press("#order [aria-label='One more']")
+        viewer.press(BUY)
+        eventually(lambda: viewer.page.is_visible(BUY) and lost, "the answer is lost")
+        viewer.open("?via=webrtc")
+        viewer.until_text("#order .answer", "you will not buy twice")
+        viewer.until_text("#order .answer", f"{tea.title()} ×2 · CN¥19.98")
+        assert "act" in viewer.focused()
+        viewer.press("#order .act")
+        viewer.until_text("#order .answer", "It is yours")
+        (order,) = [order for order in shop.orders() if order["product"] == tea]
+        assert order["order"] in viewer.text("#order .answer")
+        assert int(order["quantity"]) == 2
+        viewer.open("?via=webrtc")
+        viewer.until_text(".order-row", "Reserved")
+        assert viewer.page.is_hidden("#order"), "it was answered"
+
+
+def test_what_else_stands_where_a_purchase_is_kept_does_no_harm(viewer: Watching) -> None:
+    viewer.page.add_init_script(f"sessionStorage.setItem('streamer.buying.{ROOM}', '{{\"key\": 7')")
+    viewer.open("?via=ws")
+    assert viewer.page.is_hidden("#order")
 
 
 def test_a_room_without_a_host_says_so_and_begins_by_itself(browser: Browser, node: RunningNode) -> None:

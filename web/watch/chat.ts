@@ -59,6 +59,14 @@ export class Chat {
     this.#field.focus();
   }
 
+  /** A line under the field, for a while. */
+  note(text: string): void {
+    const node = byId("say-note");
+    setText(node, text);
+    this.#noteUntil = performance.now() + NOTE_MS;
+    if (text) setTimeout(() => performance.now() >= this.#noteUntil && setText(node, ""), NOTE_MS + 50);
+  }
+
   #heard({ id, sender, body }: EventOf<"danmaku">, fired: Fired): void {
     this.log.add({ id, sender, name: body.name ?? null, text: body.text, own: fired.own });
     // What was said before this viewer came is in the list, and not over a picture that it was not about.
@@ -76,21 +84,21 @@ export class Chat {
     const text = this.#field.value.trim();
     if (!text || this.#sending) return;
     if (this.#session.state.room.phase !== "joined" && this.#session.state.room.phase !== "polling") {
-      return this.#note(this.#words.say("chat.offline"));
+      return this.note(this.#words.say("chat.offline"));
     }
     this.#sending = true;
     // At once, as if it were said already: an answer takes a round trip. A refusal brings the words back.
     this.#field.value = "";
-    this.#note("");
+    this.note("");
     try {
       const { name } = this.#chosen.now;
       const ack = await this.#session.danmaku(text, name ? { name } : {});
-      if (ack.shown === "self") this.#note(this.#words.say("chat.self"));
+      if (ack.shown === "self") this.note(this.#words.say("chat.self"));
     } catch (error) {
       const refusal = refusalOf(error);
       if (!refusal) throw error;
       this.#field.value ||= text;
-      this.#note(explain(refusal, this.#words));
+      this.note(explain(refusal, this.#words));
     } finally {
       this.#sending = false;
     }
@@ -98,16 +106,8 @@ export class Chat {
 
   #showLength(): void {
     const left = LONGEST - Array.from(this.#field.value).length;
-    if (left <= WARN_BELOW) this.#note(this.#words.say("chat.left", { n: left }));
-    else if (performance.now() > this.#noteUntil) this.#note("");
-  }
-
-  /** A line under the field, for a while. */
-  #note(text: string): void {
-    const node = byId("say-note");
-    setText(node, text);
-    this.#noteUntil = performance.now() + NOTE_MS;
-    if (text) setTimeout(() => performance.now() >= this.#noteUntil && setText(node, ""), NOTE_MS + 50);
+    if (left <= WARN_BELOW) this.note(this.#words.say("chat.left", { n: left }));
+    else if (performance.now() > this.#noteUntil) this.note("");
   }
 
   #showOpen(): void {

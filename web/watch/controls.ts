@@ -3,10 +3,12 @@
 import type { Key, Words } from "../i18n/words";
 import type { Session } from "../sdk/types";
 import { byId, face, label, type Shape, setText } from "./dom";
+import type { Preferences } from "./preferences";
+import { isShortcut } from "./shortcuts";
 
-interface Look {
-  danmaku: boolean;
-}
+const FIELDS = "input, textarea, select, [contenteditable]";
+
+type Look = Pick<Preferences, "danmaku" | "shortcuts">;
 
 export interface Acts {
   toggleDanmaku(): void;
@@ -83,12 +85,11 @@ export class Controls {
   }
 
   #onKey(event: KeyboardEvent, acts: Acts): void {
-    if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
     const { target } = event;
-    if (target instanceof HTMLInputElement) {
-      if (event.key === "Escape") target.blur();
-      return;
-    }
+    const field = target instanceof HTMLElement ? target.closest<HTMLElement>(FIELDS) : null;
+    const isInSheet = document.querySelector("dialog[open]") !== null;
+    if (event.key === "Escape" && !isInSheet) field?.blur();
+    if (!isShortcut(event, { isOn: this.#look.shortcuts, isInField: field !== null, isInSheet })) return;
     const act = this.#actOf(event.key.toLowerCase(), acts);
     // A focused button takes the space bar for itself.
     if (!act || (event.key === " " && target instanceof HTMLButtonElement)) return;

@@ -1,10 +1,12 @@
-// Likes: the button, the count, and what floats.
+// Likes: the button, the count, what floats, and why they are not taken.
 
 import { count } from "../i18n/format";
 import type { Words } from "../i18n/words";
 import type { Session } from "../sdk/types";
 import { byId, face, label, setText } from "./dom";
 import type { Hearts } from "./hearts";
+import { LikeCount } from "./like_count";
+import { explain } from "./refusals";
 
 export class Likes {
   readonly #session: Session;
@@ -12,11 +14,9 @@ export class Likes {
   readonly #hearts: Hearts;
   readonly #button = byId<HTMLButtonElement>("like");
   readonly #number = document.createElement("span");
-  #total: number | null = null;
-  /** One's own, which were drawn when they were pressed. */
-  #own = 0;
+  readonly #count = new LikeCount();
 
-  constructor(session: Session, words: Words, hearts: Hearts) {
+  constructor(session: Session, words: Words, hearts: Hearts, note: (text: string) => void) {
     this.#session = session;
     this.#words = words;
     this.#hearts = hearts;
@@ -24,32 +24,29 @@ export class Likes {
     this.#button.append(this.#number);
     this.#button.addEventListener("click", () => this.press());
     words.render(() => this.#show());
-    session.on("totals", ({ likes }) => this.#counted(likes));
+    session.on("totals", ({ likes }) => {
+      this.#hearts.add(this.#count.counted(likes));
+      this.#show();
+    });
+    session.on("refused", ({ kind, refusal }) => {
+      if (kind !== "like" || !this.#count.refused(refusal)) return;
+      note(explain(refusal, words, "like"));
+      this.#show();
+    });
   }
 
   press(): void {
     this.#session.like();
     this.#hearts.add(1);
-    this.#own++;
+    this.#count.press();
     this.#button.classList.remove("pressed");
     void this.#button.offsetWidth; // begins the animation anew
     this.#button.classList.add("pressed");
     this.#show();
   }
 
-  #counted(total: number): void {
-    if (this.#total !== null) {
-      const more = Math.max(0, total - this.#total);
-      const others = Math.max(0, more - this.#own);
-      this.#own = Math.max(0, this.#own - more);
-      this.#hearts.add(others);
-    }
-    this.#total = total;
-    this.#show();
-  }
-
   #show(): void {
-    const total = (this.#total ?? 0) + this.#own;
+    const total = this.#count.shown;
     const shown = count(total, this.#words.locale);
     setText(this.#number, total ? shown : "");
     face(this.#button, "heart", this.#words.say("like"));

@@ -81,12 +81,15 @@ function build(session: Session, video: HTMLVideoElement, words: Words, chosen: 
     open: (order) => orderSheet.show(order),
   });
   const chat = new Chat(session, words, layer, chosen);
-  const likes = new Likes(session, words, hearts);
+  const likes = new Likes(session, words, hearts, (text) => chat.note(text));
   const settings = new Settings(session, words, chosen, apply);
   const layout = new Layout(video, words, { shelf: shelf.node, log: chat.log.node, shelfSheet });
   const look = {
     get danmaku() {
       return chosen.now.danmaku;
+    },
+    get shortcuts() {
+      return chosen.now.shortcuts;
     },
   };
   const controls = new Controls(session, video, words, look, {
@@ -126,6 +129,7 @@ function build(session: Session, video: HTMLVideoElement, words: Words, chosen: 
   words.render(showNumbers);
   apply(chosen.now);
   byId("page").dataset["ready"] = "yes";
+  orderSheet.resume();
   setInterval(() => {
     card.render();
     shelf.tick();

@@ -3,13 +3,16 @@
 import { price } from "../i18n/format";
 import type { Words } from "../i18n/words";
 import type { Session, Shelf } from "../sdk/types";
-import { fits, most, total } from "./cart";
+import { type Decision, decide, fits, isSame, most, total } from "./cart";
 import { el, setText } from "./dom";
 import { type Offer, offerOf } from "./offer";
 import { OfferView } from "./offer_view";
 import type { Orders } from "./orders";
 
 type Coupon = Shelf["coupons"] extends ReadonlyMap<string, infer One> ? One : never;
+
+/** A press so soon after the price has changed was still meant for the price before. */
+const NOTICE_MS = 500;
 
 export class OrderForm {
   readonly node: HTMLElement;
@@ -30,9 +33,14 @@ export class OrderForm {
   readonly #go = el("button", { class: "button wide buy", attributes: { type: "submit" } });
   #product: string | null = null;
   #quantity = 1;
+  /** What stands on the button; null: nothing that can be bought. */
+  #shown: Decision | null = null;
+  /** What stood there last, unless the buyer has changed it since. */
+  #seen: Decision | null = null;
+  #changedAt = Number.NEGATIVE_INFINITY;
   pending = false;
 
-  constructor(session: Session, words: Words, orders: Orders, buy: () => void) {
+  constructor(session: Session, words: Words, orders: Orders, buy: (decision: Decision) => void) {
     this.#session = session;
     this.#words = words;
     this.#orders = orders;
@@ -51,22 +59,19 @@ export class OrderForm {
     );
     this.#less.addEventListener("click", () => this.#step(-1));
     this.#more.addEventListener("click", () => this.#step(1));
-    this.#coupon.addEventListener("change", () => this.render());
+    this.#coupon.addEventListener("change", () => this.#choose());
     this.node.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (this.offer?.standing === "open") buy();
+      this.render(); // a sale may have ended since it was drawn
+      if (this.#shown && performance.now() >= this.#changedAt + NOTICE_MS) buy(this.#shown);
     });
   }
 
-  get offer(): Offer | null {
+  get #offer(): Offer | null {
     return this.#product === null ? null : offerOf(this.#session.shelf, this.#product, this.#session.nowWallMs);
   }
 
-  get quantity(): number {
-    return this.#quantity;
-  }
-
-  get coupon(): Coupon | null {
+  get #chosenCoupon(): Coupon | null {
     return this.#session.shelf.coupons.get(this.#coupon.value) ?? null;
   }
 
@@ -74,6 +79,7 @@ export class OrderForm {
     this.#product = offer.product;
     this.#quantity = 1;
     this.#coupon.value = "";
+    this.#seen = null;
   }
 
   focus(): void {
@@ -81,7 +87,8 @@ export class OrderForm {
   }
 
   render(): void {
-    const { offer } = this;
+    const offer = this.#offer;
+    this.#shown = null;
     if (!offer || this.node.hidden) return;
     const words = this.#words;
     const { nowWallMs, shelf } = this.#session;
@@ -100,14 +107,22 @@ export class OrderForm {
 
   #renderTotal(offer: Offer): void {
     const words = this.#words;
-    const sum = price(total(offer, this.#quantity, this.coupon), offer.currency ?? "", words.locale);
+    const coupon = this.#chosenCoupon;
+    const sum = price(total(offer, this.#quantity, coupon), offer.currency ?? "", words.locale);
+    this.#show(decide(offer, this.#quantity, coupon));
     setText(this.#totalWord, words.say("total"));
     setText(this.#total, sum);
-    const open = offer.standing === "open" && offer.amount !== null;
     const faces = { open: "order.now", soon: "soon", soldout: "soldout", over: "sale.over", closed: "sale.only" } as const;
     setText(this.#go, this.pending ? words.say("order.pending") : words.say(faces[offer.standing], { price: sum }));
-    this.#go.setAttribute("aria-disabled", String(!open || this.pending));
+    this.#go.setAttribute("aria-disabled", String(!this.#shown || this.pending));
     this.#go.setAttribute("aria-busy", String(this.pending));
+  }
+
+  #show(decision: Decision | null): void {
+    this.#shown = decision;
+    if (decision === null) return;
+    if (this.#seen && !isSame(this.#seen, decision)) this.#changedAt = performance.now();
+    this.#seen = decision;
   }
 
   #renderCoupons(offer: Offer): void {
@@ -133,9 +148,15 @@ export class OrderForm {
   }
 
   #step(by: number): void {
-    const { offer } = this;
+    const offer = this.#offer;
     if (this.pending || !offer) return;
     this.#quantity = Math.min(most(offer), Math.max(1, this.#quantity + by));
+    this.#choose();
+  }
+
+  /** The buyer has changed something, and looks at what it makes. */
+  #choose(): void {
+    this.#seen = null;
     this.render();
   }
 }

@@ -1,21 +1,22 @@
-// Buying: how many, one decision, and a clear answer. A decision has one key: pressing again asks again and never
-// buys twice.
+// Buying: how many, one decision, and a clear answer. A decision has one key until it is answered: pressing again, also
+// after a reload, asks again and never buys twice.
 
 import { clock, price } from "../i18n/format";
 import type { Words } from "../i18n/words";
-import type { Order, Purchase, Refusal, Session, Shelf } from "../sdk/types";
+import type { Order, Purchase, Refusal, Session } from "../sdk/types";
+import type { Decision } from "./cart";
 import { el, icon, setText } from "./dom";
 import { type Offer, offerOf } from "./offer";
 import { OrderForm } from "./order_form";
 import type { Orders } from "./orders";
+import { type Asked, Outstanding } from "./outstanding";
 import { explain, refusalOf } from "./refusals";
 import { Sheet } from "./sheet";
-
-type Coupon = Shelf["coupons"] extends ReadonlyMap<string, infer One> ? One : never;
 
 type Step =
   | { readonly at: "choose" }
   | { readonly at: "pending" }
+  | { readonly at: "unsure"; readonly asked: Asked; readonly asking: boolean }
   | { readonly at: "yes"; readonly order: string; readonly problem: string }
   | { readonly at: "no"; readonly refusal: Refusal };
 
@@ -37,40 +38,55 @@ export class OrderSheet {
   readonly #second = el("button", { class: "button wide done", attributes: { type: "button" } });
   #product: string | null = null;
   #step: Step = { at: "choose" };
-  #key: string | null = null;
+  readonly #outstanding: Outstanding;
 
   constructor(session: Session, words: Words, orders: Orders) {
     this.#session = session;
     this.#words = words;
     this.#orders = orders;
+    this.#outstanding = new Outstanding(session.room);
     this.#sheet = new Sheet("order", words);
-    this.#form = new OrderForm(session, words, orders, () => void this.#buy());
+    this.#form = new OrderForm(session, words, orders, (decision) => void this.#buy(decision));
     this.#answer.append(this.#mark, this.#verdict, this.#what);
     const acts = el("div", "acts", this.#first, this.#second);
     this.#sheet.body.append(this.#form.node, this.#answer, this.#time, this.#note, acts);
     this.#first.addEventListener("click", () => this.#pressFirst());
     this.#second.addEventListener("click", () => this.#sheet.close());
-    session.on("shelf", () => this.#form.render());
+    session.on("shelf", () => {
+      if (this.#step.at === "unsure") this.#render(); // by now the product may have a name
+      else this.#form.render();
+    });
     orders.onChange(() => this.#render());
     words.render(() => this.#render());
   }
 
-  /** Begin to buy; what is under way stays. */
+  /** After a reload: what was not answered before it is there to be asked for again. */
+  resume(): void {
+    const { asked } = this.#outstanding;
+    if (asked === null) return;
+    this.#go({ at: "unsure", asked, asking: false });
+    this.#sheet.open();
+    this.#first.focus();
+  }
+
+  /** Begin to buy; what is under way stays, and so does a question about this product that has no answer. */
   begin(offer: Offer): void {
-    if (this.#step.at !== "pending") {
+    const { asked } = this.#outstanding;
+    if (!this.#isAsking) {
+      const isUnsure = asked?.item.product === offer.product;
+      this.#step = isUnsure ? { at: "unsure", asked, asking: false } : { at: "choose" };
       this.#product = offer.product;
-      this.#step = { at: "choose" };
-      this.#key = null;
       this.#form.begin(offer);
     }
     this.#render();
     this.#sheet.open();
     if (this.#step.at === "choose") this.#form.focus();
+    if (this.#step.at === "unsure") this.#first.focus();
   }
 
   /** Look at an order again. */
   show(order: Order): void {
-    if (this.#step.at !== "pending") {
+    if (!this.#isAsking) {
       this.#product = order.product;
       this.#step = { at: "yes", order: order.order, problem: "" };
     }
@@ -84,31 +100,44 @@ export class OrderSheet {
     if (this.#step.at === "yes") this.#showTime(this.#step.order);
   }
 
-  async #buy(): Promise<void> {
-    const { offer, quantity, coupon } = this.#form;
-    if (this.#step.at === "pending" || !offer || offer.amount === null || offer.currency === null) return;
-    this.#key ??= crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+  get #isAsking(): boolean {
+    return this.#step.at === "pending" || (this.#step.at === "unsure" && this.#step.asking);
+  }
+
+  async #buy(decision: Decision): Promise<void> {
+    if (this.#isAsking) return;
     this.#go({ at: "pending" });
-    const { product, amount, currency } = offer;
-    const item = { product, amount, currency, ...(offer.sale ? { sale: offer.sale.sale } : {}) };
-    const more = { idempotencyKey: this.#key, ...(coupon ? { coupon: coupon.coupon } : {}) };
+    await this.#ask(this.#outstanding.begin(decision));
+  }
+
+  async #askAgain(asked: Asked): Promise<void> {
+    if (this.#isAsking) return;
+    this.#product = asked.item.product;
+    this.#go({ at: "unsure", asked, asking: true });
+    await this.#ask(asked);
+  }
+
+  async #ask(asked: Asked): Promise<void> {
+    const { item, quantity, key } = asked;
     try {
-      this.#answered(await this.#session.buy(item, quantity, more), coupon);
+      this.#answered(await this.#session.buy(item, quantity, { idempotencyKey: key }), asked);
     } catch (error) {
-      const refusal = refusalOf(error);
-      if (!refusal) throw error;
-      this.#go({ at: "no", refusal }); // the same key: pressed again, the same order is asked for
+      if (!refusalOf(error)) throw error;
+      this.#go({ at: "unsure", asked, asking: false });
     }
     // An answer must be seen, also by somebody who went on watching meanwhile.
     this.#sheet.open();
     this.#second.focus();
   }
 
-  #answered(purchase: Purchase, coupon: Coupon | null): void {
-    this.#key = null;
+  #answered(purchase: Purchase, asked: Asked): void {
+    // The SDK's own refusals are none of the shop's: whether it has sold is not known.
+    if (!purchase.ok && purchase.refusal.code < 100) return this.#go({ at: "unsure", asked, asking: false });
+    this.#outstanding.end();
     if (!purchase.ok) return this.#go({ at: "no", refusal: purchase.refusal });
     this.#step = { at: "yes", order: purchase.order.order, problem: "" };
-    if (coupon) this.#orders.dropCoupon(coupon.coupon);
+    const { coupon } = asked.item;
+    if (coupon) this.#orders.dropCoupon(coupon);
     this.#orders.keep(purchase.order);
   }
 
@@ -116,10 +145,12 @@ export class OrderSheet {
     if (this.#step.at === "no") {
       this.#go({ at: "choose" });
       this.#form.focus();
-    } else if (this.#step.at === "yes") void this.#cancel(this.#step.order);
+    } else if (this.#step.at === "unsure") void this.#askAgain(this.#step.asked);
+    else if (this.#step.at === "yes") void this.#cancel(this.#step.order);
   }
 
   async #cancel(order: string): Promise<void> {
+    if (this.#first.getAttribute("aria-disabled") === "true") return; // it is being asked
     this.#first.setAttribute("aria-disabled", "true");
     try {
       this.#orders.keep(await this.#session.cancel(order));
@@ -151,7 +182,9 @@ export class OrderSheet {
     this.#answer.hidden = choosing;
     this.#note.hidden = this.#time.hidden = step.at !== "yes";
     setText(this.#second, words.say("order.keep"));
+    this.#first.setAttribute("aria-busy", String(step.at === "unsure" && step.asking));
     if (step.at === "yes") this.#renderYes(step.order, step.problem);
+    else if (step.at === "unsure") this.#renderUnsure(step.asked, step.asking);
     else if (step.at === "no") this.#renderNo(step.refusal);
     else setText(this.#verdict, "");
   }
@@ -163,10 +196,8 @@ export class OrderSheet {
     const held = order.state === "reserved" || order.state === "confirmed";
     this.#answer.dataset["look"] = held ? "yes" : "ended";
     this.#mark.replaceChildren(icon(held ? "tick" : "cross"));
-    const title = this.#session.shelf.products.get(order.product)?.title ?? order.product;
     setText(this.#verdict, held ? words.say("order.yes") : words.say(`state.${order.state as "released" | "expired"}`));
-    const bought = `${title} ×${order.quantity} · ${price(order.total, order.currency, words.locale)}`;
-    setText(this.#what, `${bought}\n${words.say(`order.${order.state}`, { order: order.order })}`);
+    setText(this.#what, `${this.#nameOf(order.product, order)}\n${words.say(`order.${order.state}`, { order: order.order })}`);
     setText(this.#note, problem || (order.state === "reserved" ? words.say("order.payment") : ""));
     this.#first.hidden = order.state !== "reserved";
     setText(this.#first, words.say("order.cancel"));
@@ -180,12 +211,27 @@ export class OrderSheet {
     setText(this.#time, waits ? this.#words.say("order.pay", { time: clock(left) }) : "");
   }
 
+  #nameOf(product: string, { quantity, total, currency }: Pick<Order, "quantity" | "total" | "currency">): string {
+    const title = this.#session.shelf.products.get(product)?.title ?? product;
+    return `${title} ×${quantity} · ${price(total, currency, this.#words.locale)}`;
+  }
+
+  #renderUnsure({ item, quantity, total }: Asked, asking: boolean): void {
+    const words = this.#words;
+    this.#answer.dataset["look"] = "no";
+    this.#mark.replaceChildren(icon("cross"));
+    setText(this.#verdict, words.say("order.unsure"));
+    const what = this.#nameOf(item.product, { quantity, total, currency: item.currency });
+    setText(this.#what, `${what}\n${words.say("order.unknown")}`);
+    setText(this.#first, words.say(asking ? "order.pending" : "order.again"));
+  }
+
   #renderNo(refusal: Refusal): void {
     const words = this.#words;
     this.#answer.dataset["look"] = "no";
     this.#mark.replaceChildren(icon("cross"));
     setText(this.#verdict, words.say("order.no"));
-    setText(this.#what, refusal.code < 100 ? words.say("order.unknown") : explain(refusal, words));
+    setText(this.#what, explain(refusal, words));
     const offer = this.#product === null ? null : offerOf(this.#session.shelf, this.#product, this.#session.nowWallMs);
     this.#first.hidden = offer?.standing !== "open";
     setText(this.#first, words.say("order.again"));

@@ -3,7 +3,7 @@
 import type { Order, Session } from "../sdk/types";
 
 const MAX = 20;
-/** How often the shop is asked about an order that waits for its payment. */
+/** Between two rounds of asking the shop about the orders that wait for their payment. */
 const ASK_MS = 5_000;
 
 export class Orders {
@@ -19,7 +19,7 @@ export class Orders {
     const kept = read(this.#key);
     this.#orders = kept.orders;
     this.#coupons = new Set(kept.coupons);
-    setInterval(() => void this.#askAll(), ASK_MS);
+    this.#askLater();
   }
 
   /** The latest first. */
@@ -59,6 +59,11 @@ export class Orders {
     if (!before || before.state === order.state) return;
     this.#orders = this.#orders.map((known) => (known.order === order.order ? order : known));
     this.#tell();
+  }
+
+  /** One round at a time: while the shop is away, a question is repeated until it is back. */
+  #askLater(): void {
+    setTimeout(() => void this.#askAll().finally(() => this.#askLater()), ASK_MS);
   }
 
   async #askAll(): Promise<void> {

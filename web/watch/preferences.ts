@@ -10,6 +10,8 @@ export interface Preferences {
   readonly density: Density;
   readonly transport: TransportChoice;
   readonly name: string;
+  /** Keys that act on the whole page. */
+  readonly shortcuts: boolean;
 }
 
 const KEY = "streamer.watch";
@@ -20,6 +22,7 @@ const DEFAULTS: Preferences = {
   density: "some",
   transport: "auto",
   name: "",
+  shortcuts: true,
 };
 export const OPACITY: readonly [number, number] = [0.2, 1];
 export const LONGEST_NAME = 40;
@@ -27,7 +30,7 @@ export const LONGEST_NAME = 40;
 /** What `text` holds of preferences, the rest by default: another version of the page may have written it. */
 export function read(text: string | null): Preferences {
   const found = parse(text);
-  const { language, danmaku, opacity, density, transport, name } = found;
+  const { language, danmaku, opacity, density, transport, name, shortcuts } = found;
   return {
     language: typeof language === "string" ? language : DEFAULTS.language,
     danmaku: typeof danmaku === "boolean" ? danmaku : DEFAULTS.danmaku,
@@ -35,6 +38,7 @@ export function read(text: string | null): Preferences {
     density: density === "few" || density === "some" || density === "all" ? density : DEFAULTS.density,
     transport: transport === "webrtc" || transport === "ws" || transport === "http" ? transport : DEFAULTS.transport,
     name: typeof name === "string" ? name.slice(0, LONGEST_NAME) : DEFAULTS.name,
+    shortcuts: typeof shortcuts === "boolean" ? shortcuts : DEFAULTS.shortcuts,
   };
 }
 

@@ -3,9 +3,10 @@
 import type { Words } from "../i18n/words";
 import type { Refusal, RefusedError } from "../sdk/types";
 
-export function explain(refusal: Refusal, words: Words): string {
-  const key = `refused.${refusal.code}`;
-  return words.has(key) ? words.say(key) : words.say("refused");
+/** Some numbers have words of their own for what was being done. */
+export function explain({ code }: Refusal, words: Words, doing = ""): string {
+  const keys = [`refused.${code}.${doing}`, `refused.${code}`];
+  return words.say(keys.find((key) => words.has(key)) ?? "refused");
 }
 
 /** The refusal that a promise of the session rejected with; null for anything else, which is a bug. */

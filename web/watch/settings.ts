@@ -27,6 +27,7 @@ export class Settings {
   readonly #opacity = slider();
   readonly #density: Chips;
   readonly #language: Chips;
+  readonly #shortcuts: Chips;
   readonly #name = el("input", { attributes: { type: "text", maxlength: String(LONGEST_NAME), autocomplete: "nickname" } });
   readonly #facts = el("dl", "facts");
   readonly #labels: { readonly node: HTMLElement; readonly key: Key }[] = [];
@@ -53,6 +54,7 @@ export class Settings {
       change({ language });
       words.language = language as Language;
     });
+    this.#shortcuts = new Chips("shortcuts", (value) => change({ shortcuts: value === "on" }));
     this.#opacity.addEventListener("input", () => change({ opacity: Number(this.#opacity.value) }));
     this.#name.addEventListener("change", () => change({ name: this.#name.value.trim() }));
     this.#build();
@@ -85,6 +87,7 @@ export class Settings {
       this.#part("density", this.#density.node),
       name,
       this.#part("language", this.#language.node),
+      this.#part("shortcuts", this.#shortcuts.node),
       this.#labelled(el("h3", "part"), "facts"),
       this.#facts,
       el("div", "keys-part", this.#labelled(el("h3", "part"), "keys"), keys),
@@ -115,7 +118,7 @@ export class Settings {
     for (const { node, key } of this.#labels) setText(node, words.say(key));
     this.#renderQuality();
     this.#renderTransport();
-    const { danmaku, density } = this.#chosen.now;
+    const { danmaku, density, shortcuts } = this.#chosen.now;
     const onOff = [
       { value: "on", text: words.say("danmaku.on") },
       { value: "off", text: words.say("danmaku.off") },
@@ -128,6 +131,8 @@ export class Settings {
       { value: "zh", text: "中文" },
     ];
     this.#language.show(languages, words.language);
+    const switched = (["on", "off"] as const).map((value) => ({ value, text: words.say(`shortcuts.${value}`) }));
+    this.#shortcuts.show(switched, shortcuts ? "on" : "off");
     this.#renderFacts();
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Shelf, ShelfProduct, ShelfSale } from "../../sdk/types";
-import { fits, most, total } from "../../watch/cart";
+import { decide, fits, isSame, most, total } from "../../watch/cart";
 import { offerOf, standingOf, upcoming } from "../../watch/offer";
 
 const NOW = 1_000_000;
@@ -134,5 +134,33 @@ describe("a cart", () => {
 
   it("never costs less than nothing", () => {
     expect([total(offer, 2, null), total(offer, 2, coupon), total(offer, 1, { ...coupon, off: 5_000 })]).toEqual([2_000, 1_500, 0]);
+  });
+
+  it("is bought at the price that was shown, and in its sale", () => {
+    const item = { product: "tea", amount: 1_000, currency: "CNY", coupon: "c" };
+    expect(decide(offer, 2, coupon)).toEqual({ item, quantity: 2, total: 1_500 });
+    const flash = offerOf(shelf({}, sale()), "tea", NOW);
+    expect(flash && decide(flash, 1, null)?.item).toEqual({ product: "tea", sale: "flash", amount: 600, currency: "CNY" });
+  });
+
+  it.each([[{ standing: "soldout" }], [{ standing: "soon" }], [{ amount: null }], [{ currency: null }]] as const)(
+    "cannot be bought with %o",
+    (change) => expect(decide({ ...offer, ...change }, 1, null)).toBeNull(),
+  );
+
+  it("is another decision in another sale, for other money, or for another number", () => {
+    const known = shelf({}, sale());
+    const at = (nowWallMs: number, quantity = 1): NonNullable<ReturnType<typeof decide>> => {
+      const found = offerOf(known, "tea", nowWallMs);
+      const decision = found && decide(found, quantity, null);
+      if (!decision) throw new Error("it can be bought");
+      return decision;
+    };
+    expect(isSame(at(NOW), at(NOW + 59_999))).toBe(true);
+    expect(isSame(at(NOW), at(NOW + 60_000))).toBe(false); // the sale is over: the usual price
+    expect(isSame(at(NOW), at(NOW, 2))).toBe(false);
+    const usual = at(NOW + 60_000);
+    expect(isSame(usual, { ...usual, item: { ...usual.item, currency: "USD" } })).toBe(false);
+    expect(isSame(usual, { ...usual, total: 1 })).toBe(false);
   });
 });
