@@ -154,8 +154,11 @@ export class Media {
     this.retry();
   }
 
+  /** For the next connection; at once where the former one was not let in. */
   setToken(token: string | null): void {
+    if (token === this.#settings.token) return;
     this.#settings = { ...this.#settings, token };
+    if (this.#state.phase === "over" && this.#state.code === "forbidden") this.retry();
   }
 
   anchorAt(anchor: RtpAnchor): void {

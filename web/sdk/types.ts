@@ -88,7 +88,7 @@ export interface Session {
   renditions(): Promise<readonly Rendition[]>;
   /** Connect again at once what is waiting or has given up. */
   retry(): void;
-  /** Take another token from now on; the room is joined anew with it. */
+  /** Take another token from now on; the room is joined anew with it, and a picture that was forbidden is asked for again. */
   setToken(token: string | null): void;
 
   // What the viewer does. Each promise rejects with `Refused` where the server says no.
@@ -99,12 +99,14 @@ export interface Session {
   /** Any other kind of event, for hosts' tools. `at` is the displayed picture unless given. */
   send(kind: string, body: Readonly<Record<string, unknown>>, more?: SendMore): Promise<Ack>;
 
-  // Buying. An answer is yes or no and never "perhaps": until there is one, the request is repeated with the same key.
+  // Buying. An answer is yes or no and never "perhaps": until there is one, the request is repeated with the same key,
+  // for as long as the room is not over.
   /**
    * Reserve `quantity` units. A product's or sale's id takes the price from the shelf, which is what the viewer saw.
-   * A no of the shop is an answer (`ok: false`), not an error. Rejects with `Refused` ("closed", "aborted") only if the
-   * session was closed or `signal` aborted before there was an answer: then the order may exist, and the same
-   * `idempotencyKey` tells, in this session or another one of the same viewer.
+   * A no of the shop is an answer (`ok: false`), not an error; so is a request that could not be sent because the room is
+   * over (1110, 1113). Rejects with `Refused` ("closed", "aborted", "not joined") only if the session was closed, `signal`
+   * aborted or the room is over before there was an answer: then the order may exist, and the same `idempotencyKey`
+   * tells, in this session or another one of the same viewer.
    */
   buy(item: string | Item, quantity?: number, more?: BuyMore): Promise<Purchase>;
   /** What became of one's own order. */

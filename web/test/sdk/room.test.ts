@@ -168,6 +168,22 @@ describe("a place in a room", () => {
     expect([Socket.all.length, states.at(-1)?.phase]).toEqual([1, "over"]);
   });
 
+  it("tells why it is over, until there is another token, which is not an anonymous viewer's own", async () => {
+    const { room, states } = enter();
+    expect(room.over).toBeNull();
+    Socket.last.greets(0);
+    room.setToken("signed");
+    for (const token of ["signed", "again"]) {
+      Socket.last.opened();
+      expect(Socket.last.sent[0]).toMatchObject({ token });
+      Socket.last.closes(4105);
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect([states.at(-1)?.phase, room.over]).toEqual(["over", "token"]);
+      room.setToken("again");
+      expect(room.over).toBeNull();
+    }
+  });
+
   it("polls where no WebSocket opens", async () => {
     const asked: string[] = [];
     const { states } = enter();
