@@ -79,7 +79,7 @@ export interface Session {
   on<N extends keyof Notices>(name: N, hear: (notice: Notices[N]) => void): () => void;
 
   // The picture.
-  /** Play, after a click where the browser did not allow it by itself (state "blocked"). */
+  /** Play, after a click where the browser did not allow it by itself (state "blocked"), or after a pause. */
   play(): Promise<void>;
   setTransport(choice: TransportChoice): void;
   /** Pin a rung; null: let the server adapt. Reconnects the picture; the position goes on. */
@@ -172,10 +172,10 @@ export interface SessionState {
 export interface MediaState {
   /**
    * "connecting": no picture yet. "playing". "silent": connected, but no new picture for 4 s. "blocked": the browser wants
-   * a click first, see `play()`. "retrying": comes back by itself in `retryInMs`. "over": does not, see `retry()`.
-   * "closed": by `close()`.
+   * a click first, see `play()`. "paused": the viewer had paused when the connection ended, or for more than 30 s; `play()`
+   * connects again. "retrying": comes back by itself in `retryInMs`. "over": does not, see `retry()`. "closed": by `close()`.
    */
-  readonly phase: "connecting" | "playing" | "silent" | "blocked" | "retrying" | "over" | "closed";
+  readonly phase: "connecting" | "playing" | "silent" | "blocked" | "paused" | "retrying" | "over" | "closed";
   /** Why; null where there is nothing to say. */
   readonly code: MediaCode | null;
   readonly transport: Transport;
