@@ -23,7 +23,7 @@ const PICTURE_MS = 15_000;
 const ADMISSION_MS = 20_000;
 /** To be let in to a stream that is there, as the room says. */
 const LIVE_ADMISSION_MS = 6_000;
-/** A pause that takes longer gives the connection up: by then the smallest buffers of browsers, of 30 MB, may be full. */
+/** A longer pause gives the connection up: by then the smallest buffers of browsers, of 30 MB, may be full. */
 const PAUSED_MS = 30_000;
 /** media/reasons.py: the pinned picture size is not made any more. */
 const RUNG_SHED = 4013;

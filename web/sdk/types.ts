@@ -88,7 +88,7 @@ export interface Session {
   renditions(): Promise<readonly Rendition[]>;
   /** Connect again at once what is waiting or has given up. */
   retry(): void;
-  /** Take another token from now on; the room is joined anew with it, and a picture that was forbidden is asked for again. */
+  /** Take another token from now on: the room is joined anew with it, and a forbidden picture asked for again. */
   setToken(token: string | null): void;
 
   // What the viewer does. Each promise rejects with `Refused` where the server says no.
@@ -103,10 +103,10 @@ export interface Session {
   // for as long as the room is not over.
   /**
    * Reserve `quantity` units. A product's or sale's id takes the price from the shelf, which is what the viewer saw.
-   * A no of the shop is an answer (`ok: false`), not an error; so is a request that could not be sent because the room is
-   * over (1110, 1113). Rejects with `Refused` ("closed", "aborted", "not joined") only if the session was closed, `signal`
-   * aborted or the room is over before there was an answer: then the order may exist, and the same `idempotencyKey`
-   * tells, in this session or another one of the same viewer.
+   * A no of the shop is an answer (`ok: false`), not an error; so is a request that was never sent because the room is
+   * over (1110, 1113). Rejects with `Refused` ("closed", "aborted", "not joined") only if the session was closed,
+   * `signal` aborted or the room over before there was an answer: then the order may exist, and the same
+   * `idempotencyKey` tells, in this session or another one of the same viewer.
    */
   buy(item: string | Item, quantity?: number, more?: BuyMore): Promise<Purchase>;
   /** What became of one's own order. */
@@ -172,8 +172,9 @@ export interface SessionState {
 export interface MediaState {
   /**
    * "connecting": no picture yet. "playing". "silent": connected, but no new picture for 4 s. "blocked": the browser wants
-   * a click first, see `play()`. "paused": the viewer had paused when the connection ended, or for more than 30 s; `play()`
-   * connects again. "retrying": comes back by itself in `retryInMs`. "over": does not, see `retry()`. "closed": by `close()`.
+   * a click first, see `play()`. "paused": the viewer had paused when the connection ended, or for more than 30 s;
+   * `play()` connects again. "retrying": comes back by itself in `retryInMs`. "over": does not, see `retry()`.
+   * "closed": by `close()`.
    */
   readonly phase: "connecting" | "playing" | "silent" | "blocked" | "paused" | "retrying" | "over" | "closed";
   /** Why; null where there is nothing to say. */

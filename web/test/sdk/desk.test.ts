@@ -142,7 +142,7 @@ describe("buying", () => {
     expect(shop.asked).toEqual([]);
   });
 
-  it("is no answer when the room is over after it was sent, also for the same key again, until there is one", async () => {
+  it("is no answer when the room is over after it was sent, nor with the same key again", async () => {
     const shop = new Shop();
     shop.fate = () => "lost after";
     const { desk: buyer, requests } = desk(shop);
@@ -160,7 +160,8 @@ describe("buying", () => {
   });
 
   it("does not call a yes a no because it cannot be read", async () => {
-    const shop: Asker = { isJoined: true, over: null, ask: async () => ({ type: "order", state: "new in the next version" }) };
+    const order = { type: "order", state: "new in the next version" };
+    const shop: Asker = { isJoined: true, over: null, ask: async () => order };
     await expect(desk(shop).desk.buy(TEA, 1, {})).rejects.toMatchObject({ refusal: { code: 14 } });
   });
 });

@@ -228,7 +228,7 @@ describe("a place in a room", () => {
     expect(Socket.all.length).toBeGreaterThan(2);
   });
 
-  it.each([0, 5_000])("asks for the clock often at first and then seldom, with a hello after %d ms", async (slowness) => {
+  it.each([0, 5_000])("asks for the clock often at first, then seldom: hello after %d ms", async (slowness) => {
     const { room } = enter();
     const socket = Socket.last;
     socket.opened();

@@ -33,7 +33,8 @@ function open() {
 describe("the room's state, to a newcomer", () => {
   beforeEach(() => {
     vi.useFakeTimers();
-    vi.stubGlobal("document", { hidden: false, addEventListener: () => undefined, removeEventListener: () => undefined });
+    const hear = { addEventListener: () => undefined, removeEventListener: () => undefined };
+    vi.stubGlobal("document", { hidden: false, ...hear });
   });
 
   afterEach(() => {
