@@ -23,6 +23,19 @@ CUTTABLE = """
       window.sockets.push(this);
     }
   };"""
+LOSE = {
+    "webrtc": """peers.filter((peer) => peer.connectionState === "connected").forEach((peer) => {
+      Object.defineProperty(peer, "connectionState", { value: "failed" });
+      peer.onconnectionstatechange();
+    })""",
+    "ws": "sockets.filter(({ url }) => !url.includes('/rooms/')).forEach((one) => one.close())",
+}
+"""Ways to lose the connection of the picture."""
+PEERS = """
+  window.peers = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...rest) { super(...rest); window.peers.push(this); }
+  };"""
 ONE_INSTANT_MS = 60
 """Two tabs of a busy machine: timers and clocks of each are good for some milliseconds."""
 
@@ -92,6 +105,9 @@ def test_without_another_token_the_room_is_over_and_the_picture_plays_on(
     eventually(lambda: page.evaluate("session.state.media.phase") == "playing", "a picture", within=30)
     refused = page.evaluate("session.danmaku('hello').catch((no) => no.refusal)")
     assert refused["code"] == 12
+    bought = page.evaluate("session.buy({ product: 'tea', amount: 999, currency: 'CNY' })")
+    assert (bought["ok"], bought["refusal"]["code"]) == (False, 1110)
+    assert page.evaluate("session.claim('five').catch((no) => no.refusal.code)") == 1110
     page.evaluate("token => session.setToken(token)", room_token(show, "viewer", "gil"))
     eventually(lambda: page.evaluate("session.you?.sender") == "gil", "the room")
 
@@ -156,6 +172,55 @@ def test_by_wall_clock_everybody_sees_it_at_one_instant(
     finally:
         ask_room(show, "POST", "/events", {"kind": "sync", "body": {"mode": "frame"}})
         other.close()
+
+
+def test_a_newcomer_counts_down_to_a_sale_by_wall_clock(show: RunningNode, page: Page, site: str) -> None:
+    cup = {"title": "Cup", "amount": 500, "currency": "CNY", "stock": 5}
+    ask_room(show, "PUT", "/shop/products/cup", cup)
+    sale = {"product": "cup", "amount": 100, "total": 5, "sync": "wall", "opens_in_ms": 8000, "duration_ms": 60_000}
+    ask_room(show, "PUT", "/shop/sales/cups", sale)
+    enter(page, show, site, transport="ws")
+    told = "heard.notices.filter(({ name, notice }) => name === 'announced' && notice.body.sale === 'cups')"
+    eventually(lambda: page.evaluate(told) != [], "the announcement")
+    assert not page.evaluate("session.shelf.sales.has('cups')")
+    eventually(lambda: page.evaluate("session.shelf.sales.has('cups')"), "its instant", within=20)
+    event = next(event for event in heard(page, "shop.sale") if event["body"]["sale"] == "cups")
+    assert not event["fired"]["snapshot"]
+    assert event["wallMs"] >= event["body"]["opens_ms"] - 1
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "ws"])
+def test_a_paused_picture_stays_where_it_is_until_it_is_played(
+    show: RunningNode, page: Page, site: str, transport: str
+) -> None:
+    page.add_init_script(CUTTABLE + PEERS)
+    enter(page, show, site, transport=transport)
+    plays(page, transport)
+    eventually(lambda: page.evaluate("heard.frames") > 40, "a picture that is trusted")
+    first = page.evaluate("session.stats.connections")
+    page.evaluate(
+        "new Promise((resolve) => { video.addEventListener('pause', resolve, { once: true }); video.pause(); })"
+    )
+    at, now_t = page.evaluate("[performance.now(), session.nowT]")
+    eventually(lambda: page.evaluate("performance.now()") > at + 3_000, "some seconds of pause")
+    # The picture that was being presented when it was paused may have been told of afterwards.
+    assert page.evaluate("session.nowT") - now_t < 90 * 200
+    page.evaluate(LOSE[transport])
+    eventually(lambda: page.evaluate("session.state.media.phase") == "paused", "the loss", within=20)
+    at = page.evaluate("performance.now()")
+    eventually(lambda: page.evaluate("performance.now()") > at + 2_000, "the time of a reconnect")
+    assert page.evaluate("[session.state.media.phase, video.paused]") == ["paused", True]
+    assert page.evaluate("session.stats.connections") == first
+    page.evaluate("session.play()")
+    plays(page, transport)
+    eventually(lambda: page.evaluate("session.nowT") > now_t + 90 * 4_000, "the present")
+    again = page.evaluate("session.stats.connections")
+    assert (page.evaluate("video.paused"), again > first) == (False, True)
+    # A loss without a pause is healed without a press, as before.
+    page.evaluate(LOSE[transport])
+    eventually(lambda: page.evaluate("session.stats.connections") > again, "another connection", within=20)
+    plays(page, transport)
+    assert not page.evaluate("video.paused")
 
 
 @pytest.mark.parametrize("transport", ["webrtc", "ws"])

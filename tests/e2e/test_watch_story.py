@@ -450,6 +450,19 @@ def test_an_expired_link_is_said_and_the_picture_plays(viewer: Watching, shop: S
     viewer.complaints.clear()
 
 
+def test_another_link_in_the_same_tab_is_taken(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open(f"?via=ws#token={shop.token('viewer', 'ann', hours=-1)}", plays=False)
+    viewer.until_text("#trouble", "Your link has expired", within=20)
+    viewer.complaints.clear()
+    viewer.page.evaluate("token => (location.hash = `token=${token}`)", shop.token("viewer", "bea"))
+    viewer.plays()
+    assert viewer.ask("streamer.you.sender") == "bea"
+    assert "token" not in viewer.page.url
+    eventually(lambda: viewer.page.is_hidden("#trouble"), "nothing in front of the picture")
+    viewer.open("?via=ws")
+    assert viewer.ask("streamer.you.sender") == "bea", "kept for this tab"
+
+
 def test_a_token_behind_the_address_is_who_buys(viewer: Watching, shop: Shopkeeper) -> None:
     viewer.open(f"?via=ws#token={shop.token('viewer', 'ann')}")
     assert viewer.ask("streamer.you.sender") == "ann"

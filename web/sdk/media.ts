@@ -23,6 +23,8 @@ const PICTURE_MS = 15_000;
 const ADMISSION_MS = 20_000;
 /** To be let in to a stream that is there, as the room says. */
 const LIVE_ADMISSION_MS = 6_000;
+/** A longer pause gives the connection up: by then the smallest buffers of browsers, of 30 MB, may be full. */
+const PAUSED_MS = 30_000;
 /** media/reasons.py: the pinned picture size is not made any more. */
 const RUNG_SHED = 4013;
 /** Also how often the player's clock is looked at where no pictures are told of. Browsers make it 1 s in the background. */
@@ -67,11 +69,15 @@ export class Media {
   #admittedAt: number | null = null;
   #arrived = 0;
   #progressAt = 0;
+  /** Since when the viewer has it paused: `performance.now()`; null: it plays, or would if it could. */
+  #pausedAt: number | null = null;
   #frameT: number | null = null;
   #sampleT: number | null = null;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #watchTimer: ReturnType<typeof setInterval> | undefined;
   readonly #onOnline = (): void => this.#backOnline();
+  readonly #onPause = (): void => this.#paused();
+  readonly #onPlay = (): void => this.#resume();
 
   constructor(settings: MediaSettings, listener: MediaListener) {
     this.#settings = settings;
@@ -112,6 +118,8 @@ export class Media {
 
   start(): void {
     addEventListener("online", this.#onOnline);
+    this.#settings.video.addEventListener("pause", this.#onPause);
+    this.#settings.video.addEventListener("play", this.#onPlay);
     this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
     this.#connect();
   }
@@ -121,6 +129,8 @@ export class Media {
     clearInterval(this.#watchTimer);
     this.#drop();
     const { video } = this.#settings;
+    video.removeEventListener("pause", this.#onPause);
+    video.removeEventListener("play", this.#onPlay);
     video.srcObject = null;
     video.removeAttribute("src");
     video.load();
@@ -154,8 +164,11 @@ export class Media {
     this.retry();
   }
 
+  /** For the next connection; at once where the former one was not let in. */
   setToken(token: string | null): void {
+    if (token === this.#settings.token) return;
     this.#settings = { ...this.#settings, token };
+    if (this.#state.phase === "over" && this.#state.code === "forbidden") this.retry();
   }
 
   anchorAt(anchor: RtpAnchor): void {
@@ -163,7 +176,12 @@ export class Media {
   }
 
   async play(): Promise<void> {
-    await this.#settings.video.play();
+    const played = this.#settings.video.play();
+    if (this.#state.phase === "paused") {
+      played.catch(() => undefined); // the new connection plays for itself, by the leave of the same click
+      return this.#resume();
+    }
+    await played;
     if (this.#state.phase === "blocked") this.#tell("connecting", null);
   }
 
@@ -171,6 +189,10 @@ export class Media {
     this.#drop();
     if (this.#plan.isExhausted) {
       this.#tell("over", "unsupported");
+      return;
+    }
+    if (this.#pausedAt !== null) {
+      this.#tell("paused", null);
       return;
     }
     const serial = this.#serial;
@@ -250,12 +272,17 @@ export class Media {
     this.#drop();
     const code = this.#reason(end);
     if (!end.mayRetry || !mayRetry(end.closeCode)) {
+      this.#pausedAt = null; // who asks again wants to see it
       this.#tell("over", code, { detail: end.detail });
       return;
     }
     // A rung that is no longer made is not waited for.
     if (end.closeCode === RUNG_SHED || (end.code === "not-live" && this.#settings.isLive() !== false)) {
       this.#settings = { ...this.#settings, rendition: null };
+    }
+    if (this.#pausedAt !== null) {
+      this.#tell("paused", null);
+      return;
     }
     const atOnce = movedOn && this.#failures < ORDER.length; // a full round without a picture is no reason to hurry
     const retryInMs = atOnce && !end.retryAfterMs ? 0 : this.#delayMs(end);
@@ -277,9 +304,24 @@ export class Media {
     if (this.#state.phase === "retrying") this.retry();
   }
 
+  /** Browsers themselves pause pages in the background, and elements whose connection is gone: that is no wish. */
+  #paused(): void {
+    const hasPicture = this.#connection !== null && this.#framesHere + this.#samplesHere > 0;
+    if (hasPicture && !document.hidden) this.#pausedAt = performance.now();
+  }
+
+  #resume(): void {
+    this.#pausedAt = null;
+    if (this.#state.phase === "paused") this.#connect();
+  }
+
   #watch(): void {
     const connection = this.#connection;
     if (!connection) return;
+    if (this.#pausedAt !== null && performance.now() - this.#pausedAt > PAUSED_MS) {
+      this.#connect(); // ends this connection; another one waits for play
+      return;
+    }
     if (connection.arrived !== this.#arrived) {
       this.#arrived = connection.arrived;
       this.#noteProgress();
@@ -294,7 +336,8 @@ export class Media {
 
   /** Pages in the background, sound alone and old browsers are told of no pictures: there the player's clock counts. */
   #sample(connection: Connection): void {
-    const place = connection.sample();
+    // A frozen picture stays where it is, whatever goes on to arrive.
+    const place = this.#settings.video.paused ? null : connection.sample();
     if (place === null) return;
     const moved = this.#sampleT !== null && place.t !== this.#sampleT;
     this.#sampleT = place.t;

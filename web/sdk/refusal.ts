@@ -14,6 +14,7 @@ export const TOO_FAST_ROOM = 1004;
 export const FOREIGN_EPOCH = 1106;
 export const FUTURE = 1107;
 export const TOKEN = 1110;
+export const JOIN_FIRST = 1113;
 
 type Words = readonly [name: string, en: string, zh: string];
 

@@ -4,7 +4,7 @@ import { LinkLost } from "./channel";
 import * as refusals from "./refusal";
 import { Refused } from "./refusal";
 import type { Fields } from "./room_wire";
-import type { Language, Refusal } from "./types";
+import type { Language, Refusal, RoomCode } from "./types";
 
 /** Between two tries of the same request; it doubles up to the longest. */
 const FIRST_MS = 300;
@@ -13,6 +13,8 @@ const LONGEST_MS = 5_000;
 export interface Asker {
   /** Whether there is a connection to ask over. */
   readonly isJoined: boolean;
+  /** Why there will be none any more, as things stand; null while it comes back by itself. */
+  readonly over: RoomCode | null;
   ask(message: Fields): Promise<Fields>;
 }
 
@@ -22,6 +24,8 @@ export class Requests {
   readonly #asker: Asker;
   readonly #language: Language;
   readonly #waiting = new Set<() => void>();
+  /** Requests that the server may have acted on, by their key: also former tries of the same request. */
+  readonly #unanswered = new Set<unknown>();
   #isClosed = false;
 
   constructor(asker: Asker, language: Language) {
@@ -29,14 +33,14 @@ export class Requests {
     this.#language = language;
   }
 
-  /** The room was joined: those who wait for it try again now. */
-  joined(): void {
+  /** The room was joined, or is over: those who wait for it look again now. */
+  wake(): void {
     for (const wake of [...this.#waiting]) wake();
   }
 
   close(): void {
     this.#isClosed = true;
-    this.joined();
+    this.wake();
   }
 
   refusal(code: number): Refusal {
@@ -55,16 +59,26 @@ export class Requests {
 
   /**
    * Ask until the server says yes or no, over any number of connections. The message must be one that can be repeated.
-   * Answers the yes, or the refusal. Rejects with `Refused` if it is closed or aborted before there is an answer.
+   * Answers the yes, or the refusal; also one of its own, where the room is over and it was never sent. Rejects with
+   * `Refused` if it is closed, aborted or the room is over, before there is an answer.
    */
   async untilAnswered(message: Fields, progress: Progress, signal?: AbortSignal): Promise<Fields | Refusal> {
+    const key = message["id"] ?? message;
     for (let tries = 0; ; tries++) {
       this.#check(signal);
+      const { over } = this.#asker;
+      if (over && !this.#unanswered.has(key)) {
+        return this.refusal(over === "token" ? refusals.TOKEN : refusals.JOIN_FIRST);
+      }
+      if (over) throw new Refused(this.refusal(refusals.NOT_JOINED));
+      if (this.#asker.isJoined) this.#unanswered.add(key);
       const answer = this.#asker.isJoined ? await this.#try(message, progress, signal) : null;
       const no = answer && this.refusalOf(answer);
-      if (answer && !no) return answer;
       // "Too fast" and "unavailable" say nothing about a former try of the same request, whose answer got lost.
-      if (no && !isPassing(no.code)) return no;
+      if (answer && !(no && isPassing(no.code))) {
+        this.#unanswered.delete(key);
+        return no ?? answer;
+      }
       this.#check(signal);
       progress("waiting");
       await this.#pause(pauseMs(tries, Math.random()), signal);

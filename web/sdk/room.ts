@@ -48,6 +48,8 @@ export class Room {
   readonly #settings: RoomSettings;
   readonly #listener: RoomListener;
   #token: string | null;
+  /** The token is the one that the room gave to an anonymous viewer. */
+  #isOwn = false;
   #channel: Channel | null = null;
   #serial = 0;
   #state: RoomState = { phase: "connecting", code: null, retryInMs: null };
@@ -76,6 +78,10 @@ export class Room {
     return this.#state.phase === "joined" || this.#state.phase === "polling";
   }
 
+  get over(): RoomCode | null {
+    return this.#state.phase === "over" ? (this.#state.code ?? "lost") : null;
+  }
+
   open(): void {
     addEventListener("online", this.#onOnline);
     this.#connect();
@@ -94,7 +100,7 @@ export class Room {
   }
 
   setToken(token: string | null): void {
-    this.#token = token;
+    this.#setToken(token);
     this.#tokenRefused = false;
     if (this.#state.phase !== "closed") this.#connect();
   }
@@ -145,7 +151,7 @@ export class Room {
     this.#failures = this.#unopened = 0;
     const you = wire.readYou(message);
     // An anonymous viewer was given a token, to come back as the same.
-    if (you?.token && this.#token === null) this.#token = you.token;
+    if (you?.token && this.#token === null) this.#setToken(you.token, true);
     if (you) this.#listener.onHello({ sender: you.sender, role: you.role, maySend: you.maySend, token: you.token ?? null });
     this.#begin(message);
     this.#tokenRefused = false;
@@ -253,14 +259,13 @@ export class Room {
     this.#tell("retrying", "token");
     const ask = this.#settings.onTokenExpired;
     // An anonymous viewer's own token has run out: without it they are given another name.
-    const isOwn = this.#token !== null && this.#token !== this.#settings.token && !ask;
-    const token = isOwn ? null : await Promise.resolve(ask?.() ?? undefined).catch(() => undefined);
+    const token = this.#isOwn && !ask ? null : await Promise.resolve(ask?.() ?? undefined).catch(() => undefined);
     if (serial !== this.#serial) return;
     if (token === undefined || (token !== null && token === this.#token)) {
       this.#tell("over", "token");
       return;
     }
-    this.#token = token;
+    this.#setToken(token);
     this.#tokenRefused = false;
     this.#failures++;
     // The first new token is tried at once; one that is refused again must not make a loop.
@@ -285,6 +290,11 @@ export class Room {
 
   #backOnline(): void {
     if (this.#state.phase === "retrying") this.retry();
+  }
+
+  #setToken(token: string | null, isOwn = false): void {
+    this.#token = token;
+    this.#isOwn = isOwn;
   }
 
   #tell(phase: RoomState["phase"], code: RoomCode | null, retryInMs: number | null = null): void {

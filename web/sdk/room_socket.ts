@@ -8,8 +8,8 @@ import { type Fields, readMessage } from "./room_wire";
 const JOIN_MS = 10_000;
 /** An answer that takes longer will not come on this connection. */
 const ANSWER_MS = 10_000;
-/** How often the clock is asked for at first, when its best answer is looked for, and later. */
-const FIRST_PINGS_MS = [0, 500, 1_500, 3_000];
+/** How long from one question for the clock to the next: at first, when its best answer is looked for, and later. */
+const FIRST_PINGS_MS = [0, 500, 1_000, 1_500];
 const PING_MS = 20_000;
 /** The server's own pings are not seen here, so silence is told by an answer to ours that does not come. */
 const SILENT_MS = 10_000;
@@ -30,7 +30,7 @@ export class RoomSocket implements Channel {
   #joinedAt = 0;
   #refs = 0;
   #deadline: ReturnType<typeof setTimeout> | undefined;
-  #pings: ReturnType<typeof setTimeout>[] = [];
+  #nextPing: ReturnType<typeof setTimeout> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
 
   constructor(joining: Joining, listener: ChannelListener) {
@@ -71,7 +71,7 @@ export class RoomSocket implements Channel {
     this.#socket = null;
     clearTimeout(this.#deadline);
     clearTimeout(this.#silence);
-    for (const timer of this.#pings) clearTimeout(timer);
+    clearTimeout(this.#nextPing);
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
@@ -101,7 +101,17 @@ export class RoomSocket implements Channel {
     clearTimeout(this.#deadline);
     this.#joined = true;
     this.#listener.onHello(message, this.#joinedAt);
-    if (this.#socket) this.#pings = FIRST_PINGS_MS.map((wait) => setTimeout(() => this.#ping(), wait));
+    this.#pingLater(0);
+  }
+
+  /** One chain from the hello on; `pings` are behind it. */
+  #pingLater(pings: number): void {
+    clearTimeout(this.#nextPing);
+    if (this.#socket === null) return; // a listener has closed it
+    this.#nextPing = setTimeout(() => {
+      this.#ping();
+      this.#pingLater(pings + 1);
+    }, FIRST_PINGS_MS[pings] ?? PING_MS);
   }
 
   #ping(): void {
@@ -115,8 +125,6 @@ export class RoomSocket implements Channel {
       },
       () => undefined, // the end of the connection tells it
     );
-    const last = FIRST_PINGS_MS.at(-1) ?? 0;
-    if (performance.now() - this.#joinedAt >= last) this.#pings = [setTimeout(() => this.#ping(), PING_MS)];
   }
 
   #end(code: number | null): void {

@@ -47,7 +47,10 @@ export class RoomSession implements types.Session {
     const token = options.token ?? null;
     const onTokenExpired = options.onTokenExpired && (() => this.#newToken(options));
     this.#room = new Room({ origin, room, token, onTokenExpired }, {
-      onState: () => this.#tellState(),
+      onState: ({ phase }) => {
+        if (phase === "over") this.#requests.wake();
+        this.#tellState();
+      },
       onHello: (you) => this.#hello(you),
       onReset: (beginning, first) => {
         this.#stock.clear();
@@ -65,7 +68,7 @@ export class RoomSession implements types.Session {
         this.#stage.settle();
         this.#tellSync();
       },
-      onJoined: () => this.#requests.joined(),
+      onJoined: () => this.#requests.wake(),
     });
     this.#stage = new Stage(this.#room.broadcast, this.#room.clock, {
       onFire: (event, fired) => this.#fire(event, fired),

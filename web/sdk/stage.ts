@@ -69,7 +69,11 @@ export class Stage {
   /** A new beginning: what waited is void, and comes again with it. */
   begin({ state, events, recent }: Beginning): void {
     this.#queue.clear();
-    for (const event of state) this.#queue.push(event, { snapshot: true });
+    for (const event of state) {
+      // The state also has what has no place, such as a sale by wall clock, and may be due for nobody yet.
+      if ((this.#dueWallMs(event) ?? 0) > this.#wallMs()) this.#add(event);
+      else this.#queue.push(event, { snapshot: true });
+    }
     for (const event of events) this.#add(event);
     for (const event of recent) this.#add(event);
   }
@@ -102,10 +106,14 @@ export class Stage {
     if (event.lane === "ambient" && this.#isKnown(event)) return;
     if (event.kind === "delete") this.#queue.remove(event.body.event);
     if (event.kind === "sync") this.#broadcast.sync = event.body.mode;
-    const due = wallDueMs(event, this.#broadcast.sync, (t) => this.#broadcast.wallMsOf(t));
+    const due = this.#dueWallMs(event);
     const own = event.sender !== "" && event.sender === this.#listener.sender();
     this.#queue.push(event, { own, dueWallMs: due });
     if (event.kind === "shop.sale" && due !== null && due > this.#wallMs()) this.#listener.onAnnounced(event);
+  }
+
+  #dueWallMs(event: RoomEvent): number | null {
+    return wallDueMs(event, this.#broadcast.sync, (t) => this.#broadcast.wallMsOf(t));
   }
 
   #isKnown({ id }: RoomEvent): boolean {

@@ -79,7 +79,7 @@ export interface Session {
   on<N extends keyof Notices>(name: N, hear: (notice: Notices[N]) => void): () => void;
 
   // The picture.
-  /** Play, after a click where the browser did not allow it by itself (state "blocked"). */
+  /** Play, after a click where the browser did not allow it by itself (state "blocked"), or after a pause. */
   play(): Promise<void>;
   setTransport(choice: TransportChoice): void;
   /** Pin a rung; null: let the server adapt. Reconnects the picture; the position goes on. */
@@ -88,7 +88,7 @@ export interface Session {
   renditions(): Promise<readonly Rendition[]>;
   /** Connect again at once what is waiting or has given up. */
   retry(): void;
-  /** Take another token from now on; the room is joined anew with it. */
+  /** Take another token from now on: the room is joined anew with it, and a forbidden picture asked for again. */
   setToken(token: string | null): void;
 
   // What the viewer does. Each promise rejects with `Refused` where the server says no.
@@ -99,11 +99,13 @@ export interface Session {
   /** Any other kind of event, for hosts' tools. `at` is the displayed picture unless given. */
   send(kind: string, body: Readonly<Record<string, unknown>>, more?: SendMore): Promise<Ack>;
 
-  // Buying. An answer is yes or no and never "perhaps": until there is one, the request is repeated with the same key.
+  // Buying. An answer is yes or no and never "perhaps": until there is one, the request is repeated with the same key,
+  // for as long as the room is not over.
   /**
    * Reserve `quantity` units. A product's or sale's id takes the price from the shelf, which is what the viewer saw.
-   * A no of the shop is an answer (`ok: false`), not an error. Rejects with `Refused` ("closed", "aborted") only if the
-   * session was closed or `signal` aborted before there was an answer: then the order may exist, and the same
+   * A no of the shop is an answer (`ok: false`), not an error; so is a request that was never sent because the room is
+   * over (1110, 1113). Rejects with `Refused` ("closed", "aborted", "not joined") only if the session was closed,
+   * `signal` aborted or the room over before there was an answer: then the order may exist, and the same
    * `idempotencyKey` tells, in this session or another one of the same viewer.
    */
   buy(item: string | Item, quantity?: number, more?: BuyMore): Promise<Purchase>;
@@ -170,10 +172,11 @@ export interface SessionState {
 export interface MediaState {
   /**
    * "connecting": no picture yet. "playing". "silent": connected, but no new picture for 4 s. "blocked": the browser wants
-   * a click first, see `play()`. "retrying": comes back by itself in `retryInMs`. "over": does not, see `retry()`.
+   * a click first, see `play()`. "paused": the viewer had paused when the connection ended, or for more than 30 s;
+   * `play()` connects again. "retrying": comes back by itself in `retryInMs`. "over": does not, see `retry()`.
    * "closed": by `close()`.
    */
-  readonly phase: "connecting" | "playing" | "silent" | "blocked" | "retrying" | "over" | "closed";
+  readonly phase: "connecting" | "playing" | "silent" | "blocked" | "paused" | "retrying" | "over" | "closed";
   /** Why; null where there is nothing to say. */
   readonly code: MediaCode | null;
   readonly transport: Transport;

@@ -32,6 +32,7 @@ export class Card {
       this.#dismissed = null;
       this.render();
     });
+    session.on("reset", () => this.#upcoming.clear()); // what is still to come is announced again
     session.on("announced", ({ body }) => {
       if (body.removed) return;
       this.#upcoming.set(body.sale, upcoming(body));

@@ -7,31 +7,40 @@ import { tokenIn } from "./page_address";
 export class Identity {
   readonly #given: string;
   readonly #own: string;
-  readonly #token: string | null;
+  #token: string | null;
 
   constructor(room: string) {
     [this.#given, this.#own] = [`streamer.token.${room}`, `streamer.guest.${room}`];
-    const given = tokenIn(location.hash);
-    if (given !== null) {
-      // Out of the address bar: what is copied from there, or seen on a screen, must not carry it.
-      history.replaceState(history.state, "", location.pathname + location.search);
-      keep(this.#given, given);
-    }
-    this.#token = given ?? kept(this.#given);
+    this.#token = this.#take() ?? kept(this.#given);
   }
 
   /** For `connect`. */
   get options(): Pick<ConnectOptions, "token" | "onTokenExpired"> {
-    if (this.#token !== null) return { token: this.#token };
-    // A guest whose token has run out becomes another guest.
-    return { token: kept(this.#own), onTokenExpired: () => null };
+    // A guest whose token has run out becomes another guest. For the shop's token there is no other one here, and the
+    // same again says so.
+    return { token: this.#token ?? kept(this.#own), onTokenExpired: () => this.#token };
   }
 
   follow(session: Session): void {
-    if (this.#token !== null) return;
     session.on("hello", ({ token }) => {
-      if (token !== null) keep(this.#own, token);
+      if (this.#token === null && token !== null) keep(this.#own, token);
     });
+    // Another link of the shop's in the same tab differs in the part behind the # alone: the page is not loaded anew.
+    addEventListener("hashchange", () => {
+      const token = this.#take();
+      if (token === null) return;
+      this.#token = token;
+      session.setToken(token);
+    });
+  }
+
+  /** What the address carries goes out of the address bar: what is copied from there, or seen, must not have it. */
+  #take(): string | null {
+    const given = tokenIn(location.hash);
+    if (given === null) return null;
+    history.replaceState(history.state, "", location.pathname + location.search);
+    keep(this.#given, given);
+    return given;
   }
 }
 

@@ -77,7 +77,7 @@ const LIVE_PATIENCE_MS = 1_000;
 export function troubleOf({ media, room }: SessionState, seen: Seen): Trouble {
   if (media.phase === "closed") return NONE;
   if (media.phase === "blocked") return { level: "start", what: "start", hint: null, again: false };
-  if (media.phase === "playing") return roomTrouble(room, seen);
+  if (isWell(media)) return roomTrouble(room, seen);
   const code = media.code ?? guess(media.phase, seen);
   if (code === null || (!AT_ONCE.has(code) && seen.troubledMs < PATIENCE_MS && media.phase !== "silent")) {
     return seen.hadPicture ? NONE : { ...NONE, level: "spinner" };
@@ -85,6 +85,11 @@ export function troubleOf({ media, room }: SessionState, seen: Seen): Trouble {
   const what = code === "forbidden" && room.code === "token" ? "trouble.expired" : REASONS[code];
   const level = seen.hadPicture && !FINAL.has(code) ? "toast" : "panel";
   return { level, what, hint: hintOf(what), again: media.phase === "over" && code !== "unsupported" };
+}
+
+/** The picture is there, or is not wanted at the moment. */
+export function isWell({ phase }: SessionState["media"]): boolean {
+  return phase === "playing" || phase === "paused";
 }
 
 /** What is the matter while the server has not said so: it holds a viewer's request for some seconds for a host to come. */

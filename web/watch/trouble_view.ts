@@ -3,7 +3,7 @@
 import type { Words } from "../i18n/words";
 import type { Session } from "../sdk/types";
 import { byId, face, setText } from "./dom";
-import { type Level, type Trouble, troubleOf } from "./trouble";
+import { isWell, type Level, type Trouble, troubleOf } from "./trouble";
 
 const LOOK_MS = 500;
 const BADGES: ReadonlySet<string> = new Set(["ended", "stopped"]);
@@ -42,7 +42,7 @@ export class TroubleView {
       this.#hadPicture = true;
       byId("stage").dataset["picture"] = "yes";
     }
-    this.#troubledSince = state.media.phase === "playing" ? null : (this.#troubledSince ?? now);
+    this.#troubledSince = isWell(state.media) ? null : (this.#troubledSince ?? now);
     const apart = state.room.phase === "retrying" || state.room.phase === "over";
     this.#apartSince = apart ? (this.#apartSince ?? now) : null;
     const since = (start: number | null): number => (start === null ? 0 : now - start);
@@ -71,7 +71,7 @@ export class TroubleView {
   #showBadge(): void {
     const { phase, code } = this.#session.state.media;
     const over = code !== null && BADGES.has(code);
-    const live = phase === "playing" || phase === "blocked";
+    const live = phase === "playing" || phase === "blocked" || (phase === "paused" && this.#session.isLive !== false);
     const badge = byId("badge");
     badge.hidden = !this.#hadPicture && !over;
     badge.dataset["look"] = over ? "over" : live ? "live" : "waiting";

@@ -40,6 +40,30 @@ describe("the server's wall clock", () => {
     clock.heard(701_500, 700_000, 701_000);
     expect([clock.offsetMs, clock.boundMs]).toEqual([1_000, 500]);
   });
+
+  it("is right again with the first answer after a sleep in which the page's clock stood still", () => {
+    const clock = new WallClock(0);
+    clock.heard(1_000_001, 0, 2);
+    clock.heard(1_000_300, 200, 400);
+    // A minute of sleep that `performance.now()` knows nothing of, and a slow answer after it.
+    clock.heard(1_060_650, 500, 800);
+    expect([clock.offsetMs, clock.boundMs]).toEqual([1_060_000, 150]);
+  });
+
+  it("follows a server whose clock is set back", () => {
+    const clock = new WallClock(0);
+    clock.heard(1_000_001, 0, 2);
+    clock.heard(999_911, 100, 120);
+    expect([clock.offsetMs, clock.boundMs]).toEqual([999_801, 10]);
+  });
+
+  it("keeps an exact answer as long as later ones may be true beside it", () => {
+    const clock = new WallClock(0);
+    clock.heard(1_000_001, 0, 2);
+    // 30 ms of drift in ten minutes, and an uneven way.
+    clock.heard(1_600_030, 599_900, 600_000);
+    expect([clock.offsetMs, clock.boundMs]).toEqual([1_000_000, 1]);
+  });
 });
 
 describe("the broadcast as the room tells it", () => {

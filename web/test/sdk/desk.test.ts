@@ -15,6 +15,7 @@ const error = (code: number): Fields => ({ type: "error", code, name: "n", text:
 /** A shop that is exactly as docs/shop.md says, behind a network that loses what it likes. */
 class Shop implements Asker {
   isJoined = true;
+  over: Asker["over"] = null;
   left = 1;
   readonly orders = new Map<string, string>();
   readonly asked: Fields[] = [];
@@ -104,7 +105,7 @@ describe("buying", () => {
     await vi.advanceTimersByTimeAsync(1);
     expect([shop.asked.length, told.at(-1)?.phase, told.at(-1)?.attempts]).toEqual([0, "waiting", 0]);
     shop.isJoined = true;
-    requests.joined();
+    requests.wake();
     expect(await bought).toMatchObject({ ok: true });
   });
 
@@ -124,21 +125,56 @@ describe("buying", () => {
     expect([(aborted as Refused).refusal.code, (closed as Refused).refusal.code]).toEqual([11, 10]);
   });
 
+  it("is a no when the room is over before it could be sent", async () => {
+    const shop = new Shop();
+    shop.isJoined = false;
+    const { desk: buyer, requests, told } = desk(shop);
+    const bought = buyer.buy(TEA, 1, {});
+    const entered = buyer.enter("draw").catch((no: unknown) => no);
+    await vi.advanceTimersByTimeAsync(1);
+    shop.over = "token";
+    requests.wake();
+    expect(await bought).toMatchObject({ ok: false, refusal: { code: 1110, mayRetry: false } });
+    expect(await entered).toMatchObject({ refusal: { code: 1110 } });
+    expect(told.at(-1)).toMatchObject({ phase: "answered", attempts: 0 });
+    shop.over = "no-room";
+    await expect(buyer.claim("five", {})).rejects.toMatchObject({ refusal: { code: 1113 } });
+    expect(shop.asked).toEqual([]);
+  });
+
+  it("is no answer when the room is over after it was sent, nor with the same key again", async () => {
+    const shop = new Shop();
+    shop.fate = () => "lost after";
+    const { desk: buyer, requests } = desk(shop);
+    const bought = buyer.buy(TEA, 1, { idempotencyKey: "k" }).catch((no: unknown) => no);
+    await vi.advanceTimersByTimeAsync(1);
+    [shop.isJoined, shop.over] = [false, "token"];
+    requests.wake();
+    expect(await bought).toMatchObject({ name: "Refused", refusal: { code: 12, mayRetry: true } });
+    await expect(buyer.buy(TEA, 1, { idempotencyKey: "k" })).rejects.toMatchObject({ refusal: { code: 12 } });
+    [shop.isJoined, shop.over, shop.fate] = [true, null, () => "answer"];
+    expect(await buyer.buy(TEA, 1, { idempotencyKey: "k" })).toMatchObject({ ok: true, order: { duplicate: true } });
+    [shop.isJoined, shop.over] = [false, "token"];
+    expect(await buyer.buy(TEA, 1, { idempotencyKey: "k" })).toMatchObject({ ok: false, refusal: { code: 1110 } });
+    expect(shop.orders.size).toBe(1);
+  });
+
   it("does not call a yes a no because it cannot be read", async () => {
-    const shop: Asker = { isJoined: true, ask: async () => ({ type: "order", state: "new in the next version" }) };
+    const order = { type: "order", state: "new in the next version" };
+    const shop: Asker = { isJoined: true, over: null, ask: async () => order };
     await expect(desk(shop).desk.buy(TEA, 1, {})).rejects.toMatchObject({ refusal: { code: 14 } });
   });
 });
 
 describe("a question that may be asked once only", () => {
   it("is refused in the language of the session", async () => {
-    const shop: Asker = { isJoined: true, ask: async () => error(1109) };
+    const shop: Asker = { isJoined: true, over: null, ask: async () => error(1109) };
     await expect(new Requests(shop, "zh").once({ type: "send" })).rejects.toMatchObject({
       name: "Refused",
       message: "你已被禁言。",
       refusal: { code: 1109, mayRetry: false },
     });
-    const gone: Asker = { isJoined: true, ask: () => Promise.reject(new LinkLost()) };
+    const gone: Asker = { isJoined: true, over: null, ask: () => Promise.reject(new LinkLost()) };
     await expect(new Requests(gone, "en").once({ type: "send" })).rejects.toMatchObject({ refusal: { code: 12, mayRetry: true } });
   });
 });

@@ -1,6 +1,6 @@
 // Events for the tests.
 
-import type { RoomEvent } from "../../sdk/types";
+import type { EventOf, RoomEvent } from "../../sdk/types";
 
 let count = 0;
 
@@ -9,6 +9,13 @@ export function notice(seq: number, t: number | null = null, epoch: string | nul
   const id = `c${seq}`;
   const body = { text: id, level: "info" } as const;
   return { id, epoch, t, seq, kind: "notice", lane: "commerce", ttl: null, sender: "host", at_ms: 0, body };
+}
+
+/** A sale for everybody at one instant, number `seq` of the commerce lane. */
+export function saleByWall(seq: number, opens_ms: number): EventOf<"shop.sale"> {
+  const terms = { amount: 100, currency: "CNY", total: 5, limit: 1, sync: "wall", rev: 1 } as const;
+  const body = { sale: `s${seq}`, product: "tea", ...terms, opens_ms, closes_ms: opens_ms + 60_000 };
+  return { ...notice(seq, null, null), kind: "shop.sale", body } as EventOf<"shop.sale">;
 }
 
 /** Somebody's words at `t`. */

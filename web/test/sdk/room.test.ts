@@ -44,11 +44,19 @@ class Socket {
   }
 
   greets(seq: number, more: Record<string, unknown> = {}): void {
-    this.opened();
+    if (this.readyState !== Socket.OPEN) this.opened();
     const you = { sender: "anon-1", role: "viewer", may_send: true, token: "of the hello" };
     const now = { wall_ms: 1_000, epoch: "a", t: 0, anchor: null, sync: "frame" };
     const beginning = { log: "L", seq, recovered: false, state: [], events: [], recent: [], totals: { likes: 3 } };
     this.says({ type: "hello", you, ...now, ...beginning, ...more });
+  }
+
+  /** Questions for the clock that have come since this was asked before, all of which are answered. */
+  pings(): number {
+    const pings = this.sent.filter(({ type }) => type === "ping");
+    this.sent.length = 0;
+    for (const { ref } of pings) this.says({ type: "pong", ref, wall_ms: 1_000 });
+    return pings.length;
   }
 
   tells(...events: RoomEvent[]): void {
@@ -168,6 +176,22 @@ describe("a place in a room", () => {
     expect([Socket.all.length, states.at(-1)?.phase]).toEqual([1, "over"]);
   });
 
+  it("tells why it is over, until there is another token, which is not an anonymous viewer's own", async () => {
+    const { room, states } = enter();
+    expect(room.over).toBeNull();
+    Socket.last.greets(0);
+    room.setToken("signed");
+    for (const token of ["signed", "again"]) {
+      Socket.last.opened();
+      expect(Socket.last.sent[0]).toMatchObject({ token });
+      Socket.last.closes(4105);
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect([states.at(-1)?.phase, room.over]).toEqual(["over", "token"]);
+      room.setToken("again");
+      expect(room.over).toBeNull();
+    }
+  });
+
   it("polls where no WebSocket opens", async () => {
     const asked: string[] = [];
     const { states } = enter();
@@ -202,6 +226,24 @@ describe("a place in a room", () => {
       await vi.advanceTimersByTimeAsync(10_000);
     }
     expect(Socket.all.length).toBeGreaterThan(2);
+  });
+
+  it.each([0, 5_000])("asks for the clock often at first, then seldom: hello after %d ms", async (slowness) => {
+    const { room } = enter();
+    const socket = Socket.last;
+    socket.opened();
+    await vi.advanceTimersByTimeAsync(slowness);
+    socket.greets(0);
+    const asked: number[] = [];
+    for (let at = 0; at < 65_000; at += 100) {
+      await vi.advanceTimersByTimeAsync(100);
+      for (let count = socket.pings(); count > 0; count--) asked.push(at + 100);
+    }
+    expect(asked).toEqual([100, 500, 1_500, 3_000, 23_000, 43_000, 63_000]);
+    room.close();
+    expect(vi.getTimerCount()).toBe(0);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([socket.pings(), vi.getTimerCount(), Socket.all.length]).toEqual([0, 0, 1]);
   });
 
   it("notices a connection that says nothing any more", async () => {

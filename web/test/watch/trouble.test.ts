@@ -15,6 +15,10 @@ function look(phase: MediaState["phase"], code: MediaCode | null, seen: Partial<
 describe("trouble", () => {
   it("is none while the picture plays", () => expect(look("playing", null).level).toBe("none"));
 
+  it("is none while the viewer has paused, however long, and whatever became of the connection", () => {
+    expect(look("paused", null, { troubledMs: 600_000 }).level).toBe("none");
+  });
+
   it("is silent at first, and said after some seconds", () => {
     expect(look("retrying", "lost", { troubledMs: PATIENCE_MS - 1 }).level).toBe("none");
     expect(look("retrying", "lost", { troubledMs: PATIENCE_MS })).toMatchObject({ level: "toast", what: "trouble.lost" });
