@@ -307,7 +307,8 @@ export class Media {
   /** Browsers themselves pause pages in the background, and elements whose connection is gone: that is no wish. */
   #paused(): void {
     const hasPicture = this.#connection !== null && this.#framesHere + this.#samplesHere > 0;
-    if (hasPicture && !document.hidden) this.#pausedAt = performance.now();
+    // At its end an element pauses before the connection tells that it has ended.
+    if (hasPicture && !document.hidden && !this.#settings.video.ended) this.#pausedAt = performance.now();
   }
 
   #resume(): void {
