@@ -1,3 +1,4 @@
+import { Awake } from "./awake";
 import { close, listDevices, openDevices } from "./camera";
 import { Publisher, type State, type Stats } from "./publisher";
 import { bitrate, explainCamera, explainInsecure } from "./words";
@@ -23,9 +24,9 @@ const goButton = element<HTMLButtonElement>("go");
 const keyField = element<HTMLInputElement>("key");
 const camera = element<HTMLSelectElement>("camera");
 const microphone = element<HTMLSelectElement>("microphone");
+const awake = new Awake();
 
 let media: MediaStream | null = null;
-let wakeLock: WakeLockSentinel | null = null;
 
 function tell(text: string): void {
   if (message.textContent !== text) message.textContent = text;
@@ -70,17 +71,7 @@ function show(state: State, text: string): void {
   element("live").hidden = state !== "live";
   goButton.textContent = state === "off" ? "Go live" : "Stop";
   keyField.disabled = state !== "off";
-  void keepAwake(state !== "off");
-}
-
-/** A phone that locks its screen stops its camera. */
-async function keepAwake(on: boolean): Promise<void> {
-  try {
-    if (!on) await wakeLock?.release();
-    wakeLock = on ? ((await navigator.wakeLock?.request("screen")) ?? null) : null;
-  } catch {
-    wakeLock = null; // the browser decides, for instance to save its battery
-  }
+  awake.want(state !== "off");
 }
 
 function showFacts(publisher: Publisher): void {

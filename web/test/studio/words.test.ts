@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { preferH264 } from "../studio/codecs";
-import { bitrate, explainCamera, explainEnd, explainInsecure, explainStatus } from "../studio/words";
+import { preferH264 } from "../../studio/codecs";
+import { bitrate, explainCamera, explainEnd, explainInsecure, explainStatus } from "../../studio/words";
 
 const codec = (mimeType: string, sdpFmtpLine?: string) => ({ mimeType, ...(sdpFmtpLine ? { sdpFmtpLine } : {}) });
 
