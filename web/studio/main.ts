@@ -1,7 +1,7 @@
 import { Awake } from "./awake";
-import { close, listDevices, openDevices } from "./camera";
+import { Devices, listDevices } from "./camera";
 import { Publisher, type State, type Stats } from "./publisher";
-import { bitrate, explainCamera, explainInsecure } from "./words";
+import { bitrate, explainCamera, explainEnded, explainInsecure } from "./words";
 
 declare global {
   interface Window {
@@ -26,7 +26,12 @@ const camera = element<HTMLSelectElement>("camera");
 const microphone = element<HTMLSelectElement>("microphone");
 const awake = new Awake();
 
-let media: MediaStream | null = null;
+const devices = new Devices((kind) => {
+  tell(explainEnded(kind));
+  list();
+});
+/** How many choices of devices wait to be opened. */
+let opening = 0;
 
 function tell(text: string): void {
   if (message.textContent !== text) message.textContent = text;
@@ -42,34 +47,37 @@ function roomOf(path: string): string | null {
   }
 }
 
-function deviceOf(kind: "video" | "audio"): string {
-  return media?.getTracks().find((track) => track.kind === kind)?.getSettings().deviceId ?? "";
+function list(): void {
+  if (opening > 0) return; // the lists hold a choice that is still to be opened
+  void listDevices(camera, "video", () => devices.used("video"));
+  void listDevices(microphone, "audio", () => devices.used("audio"));
 }
 
-/** Opens what is chosen and shows it; the devices before are let go. */
+/** Opens what is chosen and shows it. */
 async function open(publisher: Publisher): Promise<void> {
   if (!navigator.mediaDevices) return tell(explainInsecure(location.host));
-  goButton.disabled = publisher.state === "off";
-  const before = media;
-  try {
-    media = await openDevices({ camera: camera.value, microphone: microphone.value });
-  } catch (error) {
-    goButton.disabled = false; // to ask again
-    return tell(explainCamera(error instanceof DOMException ? error.name : String(error)));
-  }
-  preview.srcObject = media;
-  publisher.replace(media);
-  close(before);
-  goButton.disabled = false;
-  if (publisher.state === "off") tell("");
-  await listDevices(camera, "videoinput", deviceOf("video"));
-  await listDevices(microphone, "audioinput", deviceOf("audio"));
+  opening++;
+  showButton(publisher.state);
+  const trouble = await devices.open({ video: camera.value, audio: microphone.value });
+  opening--;
+  showButton(publisher.state);
+  if (trouble === undefined) return; // a later choice comes
+  preview.srcObject = devices.media;
+  if (devices.media && devices.isOpen) publisher.replace(devices.media);
+  if (trouble) tell(explainCamera(trouble));
+  else if (publisher.state !== "connecting") tell("");
+  list();
+}
+
+function showButton(state: State): void {
+  goButton.textContent = state === "off" ? "Go live" : "Stop";
+  goButton.disabled = state === "off" && opening > 0;
 }
 
 function show(state: State, text: string): void {
   tell(text);
   element("live").hidden = state !== "live";
-  goButton.textContent = state === "off" ? "Go live" : "Stop";
+  showButton(state);
   keyField.disabled = state !== "off";
   awake.want(state !== "off");
 }
@@ -100,19 +108,16 @@ function start(room: string): void {
   const toggle = (): void => {
     sessionStorage.setItem(remembered, keyField.value);
     if (publisher.state !== "off") publisher.stop();
-    else if (media) publisher.start(media, keyField.value.trim());
+    else if (devices.media && devices.isOpen) publisher.start(devices.media, keyField.value.trim());
     else void open(publisher);
   };
   goButton.addEventListener("click", toggle);
   element("settings").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (publisher.state === "off") toggle();
+    if (publisher.state === "off" && !goButton.disabled) toggle();
   });
-  for (const list of [camera, microphone]) list.addEventListener("change", () => void open(publisher));
-  navigator.mediaDevices?.addEventListener("devicechange", () => {
-    void listDevices(camera, "videoinput", deviceOf("video"));
-    void listDevices(microphone, "audioinput", deviceOf("audio"));
-  });
+  for (const choice of [camera, microphone]) choice.addEventListener("change", () => void open(publisher));
+  navigator.mediaDevices?.addEventListener("devicechange", list);
   setInterval(() => showFacts(publisher), FACTS_INTERVAL_MS);
   void open(publisher);
 }

@@ -71,12 +71,15 @@ export class Publisher {
     this.#enter("off", "");
   }
 
-  /** Other devices, without a new connection. */
+  /** Other devices, without a new connection where the browser can. */
   replace(media: MediaStream): void {
     this.#media = media;
-    for (const sender of this.#peer?.getSenders() ?? []) {
+    const peer = this.#peer;
+    if (!peer) return;
+    for (const sender of peer.getSenders()) {
       const track = media.getTracks().find(({ kind }) => kind === sender.track?.kind);
-      if (track) void sender.replaceTrack(track);
+      if (!track || track === sender.track) continue;
+      sender.replaceTrack(track).catch(() => void this.#lost(peer)); // not sendable as agreed: a new session is
     }
   }
 

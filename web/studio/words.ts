@@ -1,17 +1,28 @@
 // What a host reads when something is wrong.
 
 import { mayRetry } from "../sdk/backoff";
+import type { Kind, Trouble } from "./camera";
 
+const DEVICES = { video: "camera", audio: "microphone" } as const;
+
+/** `{device}` is "camera", "microphone" or "camera or microphone". */
 const CAMERA: Readonly<Record<string, string>> = {
-  NotAllowedError: "The camera or microphone is not allowed. Allow them in the browser's address bar, then try again.",
-  NotFoundError: "No camera or microphone was found.",
-  NotReadableError: "The camera is in use by another program.",
-  OverconstrainedError: "The chosen camera is gone. Choose another one.",
+  NotAllowedError: "The {device} is not allowed. Allow it in the browser's address bar, then try again.",
+  NotFoundError: "No {device} was found.",
+  NotReadableError: "The {device} is in use by another program.",
+  AbortError: "The {device} did not start. Try again, or choose another one.",
+  OverconstrainedError: "The chosen {device} is gone. Choose another one.",
 };
 
-/** Why the camera did not open, by the name of the browser's error. */
-export function explainCamera(name: string): string {
-  return CAMERA[name] ?? `The camera could not be opened (${name}).`;
+/** Why a camera or a microphone did not open. */
+export function explainCamera({ name, kinds }: Trouble): string {
+  const device = kinds.map((kind) => DEVICES[kind]).join(" or ");
+  return (CAMERA[name] ?? `The {device} could not be opened (${name}).`).replace("{device}", device);
+}
+
+/** A device was unplugged, or the browser took it away. */
+export function explainEnded(kind: Kind): string {
+  return `The ${DEVICES[kind]} has stopped. Choose it again, or another one.`;
 }
 
 /** Browsers give a camera only to pages that nobody can change on the way. */

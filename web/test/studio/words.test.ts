@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { preferH264 } from "../../studio/codecs";
-import { bitrate, explainCamera, explainEnd, explainInsecure, explainStatus } from "../../studio/words";
+import { bitrate, explainCamera, explainEnd, explainEnded, explainInsecure, explainStatus } from "../../studio/words";
 
 const codec = (mimeType: string, sdpFmtpLine?: string) => ({ mimeType, ...(sdpFmtpLine ? { sdpFmtpLine } : {}) });
 
@@ -22,8 +22,11 @@ describe("the codecs that are offered", () => {
 
 describe("what a host is told", () => {
   it("says what to do about the camera", () => {
-    expect(explainCamera("NotAllowedError")).toContain("Allow them");
-    expect(explainCamera("SomethingNew")).toContain("SomethingNew");
+    const both = ["video", "audio"] as const;
+    expect(explainCamera({ name: "NotAllowedError", kinds: both })).toMatch(/^The camera or microphone .*Allow it/);
+    expect(explainCamera({ name: "NotReadableError", kinds: ["audio"] })).toMatch(/^The microphone is in use/);
+    expect(explainCamera({ name: "SomethingNew", kinds: ["video"] })).toContain("camera could not be opened (SomethingNew)");
+    expect(explainEnded("video")).toContain("The camera has stopped.");
     expect(explainInsecure("192.0.2.1:8080")).toContain("https://192.0.2.1:8443");
   });
 
