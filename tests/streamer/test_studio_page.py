@@ -236,7 +236,9 @@ def test_a_phone_changes_its_camera_while_it_is_live(chromium: str) -> None:
             await page.goto(f"{show.base}/studio/demo")
             await until(page, "!document.querySelector('#go').disabled")
             await until(page, "document.querySelectorAll('#camera option').length === 2")
-            first, second = await page.evaluate("[...document.querySelector('#camera').options].map((one) => one.value)")
+            first, second = await page.evaluate(
+                "[...document.querySelector('#camera').options].map((one) => one.value)"
+            )
             await page.fill("#key", KEY)
             await go_live(page)
             sessions, stream = show.whip.sessions(), show.hub.get("demo")

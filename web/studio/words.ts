@@ -46,20 +46,33 @@ const BY_STATUS: Readonly<Record<number, Refusal>> = {
   503: { message: "The server is full or restarting. Trying again.", again: true },
 };
 
-export function explainStatus(status: number): Refusal {
+/** Why a broadcast was not begun: the answer's status, its numbered reason, and for how long to wait (Retry-After). */
+export function explainStatus(status: number, code: number | null = null, waitS: string | null = null): Refusal {
+  if (code === STOPPED) {
+    return { message: "An operator has closed this room to broadcasts for now. Please try again later.", again: false };
+  }
+  if (status === 403 && waitS) {
+    return { message: `After wrong stream keys, please wait ${waitS} s and try again.`, again: false };
+  }
   return BY_STATUS[status] ?? { message: `The server answered ${status}. Trying again.`, again: true };
 }
 
+const STOPPED = 4103;
+/** What a server says that has restarted: it knows no session of before. */
+const NOT_FOUND = 4104;
+const LOST: Refusal = { message: "The connection was lost. Trying again.", again: true };
 const BY_CODE: Readonly<Record<number, string>> = {
   4001: "The server is restarting. Trying again.",
   4100: "Somebody else went live in this room with the same key.",
-  4103: "The broadcast was stopped by an operator.",
+  4102: "The server could not read what this browser sent.",
+  [STOPPED]: "The broadcast was stopped by an operator.",
 };
 
 /** Why a session ended, by the server's numbered reason; null where it is not known. */
 export function explainEnd(code: number | null): Refusal {
-  const message = (code !== null && BY_CODE[code]) || "The connection was lost. Trying again.";
-  return { message, again: mayRetry(code) };
+  if (code === null || code === NOT_FOUND) return LOST;
+  const again = mayRetry(code);
+  return { message: BY_CODE[code] ?? (again ? LOST.message : "The server has ended the broadcast."), again };
 }
 
 /** 1.8 Mb/s, 640 kb/s. */

@@ -38,6 +38,18 @@ describe("what a host is told", () => {
     expect(explainEnd(4001).again).toBe(true);
     expect(explainEnd(4100).again).toBe(false);
     expect(explainEnd(4100).message).toContain("Somebody else");
+    expect(explainEnd(4199)).toEqual({ message: "The server has ended the broadcast.", again: false });
+  });
+
+  it("comes back to a server that has restarted and knows no session of before", () => {
+    expect(explainEnd(4104)).toEqual(explainEnd(null));
+  });
+
+  it("tells an operator's block from another host, and a time to wait from a wrong key", () => {
+    expect(explainStatus(409, 4100)).toMatchObject({ message: expect.stringContaining("Somebody else"), again: true });
+    expect(explainStatus(409, 4103)).toMatchObject({ message: expect.stringContaining("operator"), again: false });
+    expect(explainStatus(403, 4101, "3").message).toContain("wait 3 s");
+    expect(explainStatus(403, 4101).message).toContain("not right");
   });
 
   it("reads bit rates as people do", () => {
