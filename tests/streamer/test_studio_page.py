@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from media.reasons import SHUTDOWN
 from media.stream import StreamState
 from streamer.http_static import BUILT_PAGES
-from tests.support.chromium import CHROMIUM_FLAGS
+from tests.support.chromium import CHROMIUM_FLAGS, STORAGE_OFF
 from tests.support.whip_show import KEY, WhipShow, whip_show
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
@@ -322,10 +322,27 @@ def test_without_https_a_host_reads_why_there_is_no_camera(chromium: str) -> Non
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
             context = await browser.new_context()
-            await context.add_init_script("delete Navigator.prototype.mediaDevices")  # as on any other plain address
+            # as on any other plain address
+            await context.add_init_script("delete Navigator.prototype.mediaDevices")
+            await context.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
             page = await context.new_page()
             await page.goto(f"{show.base}/studio/demo")
             await until(page, "document.querySelector('#message').textContent.includes('HTTPS')")
             assert await page.is_disabled("#go")
+
+    run(scenario())
+
+
+def test_a_browser_that_keeps_nothing_goes_live_too(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            context = await browser.new_context()
+            await context.add_init_script(STORAGE_OFF)
+            page = await context.new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "!document.querySelector('#go').disabled")
+            await page.fill("#key", KEY)
+            await go_live(page)
+            assert await page.text_content("#live") == "Live"
 
     run(scenario())

@@ -1,7 +1,7 @@
 import { Awake } from "./awake";
 import { Devices, listDevices } from "./camera";
 import { Publisher, type State, type Stats } from "./publisher";
-import { bitrate, explainCamera, explainEnded, explainInsecure } from "./words";
+import { bitrate, explainCamera, explainEnded, explainNoCameras } from "./words";
 
 declare global {
   interface Window {
@@ -55,7 +55,7 @@ function list(): void {
 
 /** Opens what is chosen and shows it. */
 async function open(publisher: Publisher): Promise<void> {
-  if (!navigator.mediaDevices) return tell(explainInsecure(location.host));
+  if (!navigator.mediaDevices) return tell(explainNoCameras(location.hostname, isSecureContext));
   opening++;
   showButton(publisher.state);
   const trouble = await devices.open({ video: camera.value, audio: microphone.value });
@@ -69,6 +69,22 @@ async function open(publisher: Publisher): Promise<void> {
   list();
 }
 
+function recall(name: string): string {
+  try {
+    return sessionStorage.getItem(name) ?? "";
+  } catch {
+    return ""; // storage is off
+  }
+}
+
+function remember(name: string, value: string): void {
+  try {
+    sessionStorage.setItem(name, value);
+  } catch {
+    // storage is off: the key is asked for again
+  }
+}
+
 function showButton(state: State): void {
   goButton.textContent = state === "off" ? "Go live" : "Stop";
   goButton.disabled = state === "off" && opening > 0;
@@ -76,7 +92,7 @@ function showButton(state: State): void {
 
 function show(state: State, text: string): void {
   tell(text);
-  element("live").hidden = state !== "live";
+  element("live").textContent = state === "live" ? "Live" : "";
   showButton(state);
   keyField.disabled = state !== "off";
   awake.want(state !== "off");
@@ -95,7 +111,7 @@ function start(room: string): void {
   element("room").textContent = room;
   element<HTMLAnchorElement>("watch").href = `/watch/${encodeURIComponent(room)}`;
   const remembered = `streamer-key:${room}`;
-  keyField.value = sessionStorage.getItem(remembered) ?? "";
+  keyField.value = recall(remembered);
   const publisher = new Publisher(room, show);
   window.studio = {
     get state() {
@@ -106,7 +122,7 @@ function start(room: string): void {
     },
   };
   const toggle = (): void => {
-    sessionStorage.setItem(remembered, keyField.value);
+    remember(remembered, keyField.value);
     if (publisher.state !== "off") publisher.stop();
     else if (devices.media && devices.isOpen) publisher.start(devices.media, keyField.value.trim());
     else void open(publisher);

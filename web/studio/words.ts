@@ -25,10 +25,11 @@ export function explainEnded(kind: Kind): string {
   return `The ${DEVICES[kind]} has stopped. Choose it again, or another one.`;
 }
 
-/** Browsers give a camera only to pages that nobody can change on the way. */
-export function explainInsecure(host: string): string {
-  const name = host.split(":")[0];
-  return `A browser gives its camera only to a page over HTTPS. Open https://${name}:8443 (see "streamer cert"), or use localhost.`;
+/** Why the browser offers no cameras at all: it has them only for pages that nobody can change on the way. */
+export function explainNoCameras(hostname: string, isSecure: boolean): string {
+  if (isSecure) return "This browser gives no camera to pages. Please use a recent Chrome, Edge or Safari.";
+  const address = `https://${hostname}:8443 (see "streamer cert")`;
+  return `A browser gives its camera only to a page over HTTPS. Open ${address}, or use localhost.`;
 }
 
 /** What the server said, and whether the same request may succeed soon. */
@@ -42,7 +43,10 @@ const BY_STATUS: Readonly<Record<number, Refusal>> = {
   403: { message: "The stream key is not right for this room.", again: false },
   404: { message: "There is no such room.", again: false },
   409: { message: "Somebody else is live in this room. Trying again.", again: true },
-  422: { message: "This browser sends nothing that the server takes. Please use a recent Chrome, Edge or Safari.", again: false },
+  422: {
+    message: "This browser sends nothing that the server takes. Please use a recent Chrome, Edge or Safari.",
+    again: false,
+  },
   503: { message: "The server is full or restarting. Trying again.", again: true },
 };
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { preferH264 } from "../../studio/codecs";
-import { bitrate, explainCamera, explainEnd, explainEnded, explainInsecure, explainStatus } from "../../studio/words";
+import { bitrate, explainCamera, explainEnd, explainEnded, explainNoCameras, explainStatus } from "../../studio/words";
 
 const codec = (mimeType: string, sdpFmtpLine?: string) => ({ mimeType, ...(sdpFmtpLine ? { sdpFmtpLine } : {}) });
 
@@ -25,9 +25,11 @@ describe("what a host is told", () => {
     const both = ["video", "audio"] as const;
     expect(explainCamera({ name: "NotAllowedError", kinds: both })).toMatch(/^The camera or microphone .*Allow it/);
     expect(explainCamera({ name: "NotReadableError", kinds: ["audio"] })).toMatch(/^The microphone is in use/);
-    expect(explainCamera({ name: "SomethingNew", kinds: ["video"] })).toContain("camera could not be opened (SomethingNew)");
+    expect(explainCamera({ name: "New", kinds: ["video"] })).toContain("camera could not be opened (New)");
     expect(explainEnded("video")).toContain("The camera has stopped.");
-    expect(explainInsecure("192.0.2.1:8080")).toContain("https://192.0.2.1:8443");
+    expect(explainNoCameras("192.0.2.1", false)).toContain("https://192.0.2.1:8443");
+    expect(explainNoCameras("[2001:db8::1]", false)).toContain("https://[2001:db8::1]:8443");
+    expect(explainNoCameras("example.org", true)).not.toContain("https");
   });
 
   it("tries again only where that can help", () => {
