@@ -346,3 +346,19 @@ def test_a_browser_that_keeps_nothing_goes_live_too(chromium: str) -> None:
             assert await page.text_content("#live") == "Live"
 
     run(scenario())
+
+
+def test_a_host_reads_the_studio_in_chinese(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            page = await (await browser.new_context(locale="zh-CN")).new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "!document.querySelector('#go').disabled")
+            assert await page.text_content("#go") == "开始直播"
+            assert await page.get_attribute("html", "lang") == "zh-CN"
+            assert await page.get_by_label("推流密钥").count() == 1
+            await page.fill("#key", "wrong")
+            await page.click("#go")
+            await until(page, "document.querySelector('#message').textContent.includes('推流密钥与这个直播间不符')")
+
+    run(scenario())

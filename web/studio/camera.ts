@@ -1,5 +1,7 @@
 // The host's camera and microphone: which there are, and the ones in use.
 
+import type { Say } from "../i18n/studio";
+
 const PICTURE: MediaTrackConstraints = {
   width: { ideal: 1280 },
   height: { ideal: 720 },
@@ -106,18 +108,21 @@ function nameOf(error: unknown): string {
   return typeof error === "object" && error !== null && "name" in error ? String(error.name) : String(error);
 }
 
-/** Fills a list with the devices of one kind; `used` tells the one that is open. */
-export async function listDevices(list: HTMLSelectElement, kind: Kind, used: () => string): Promise<void> {
+/** What a list shows as open: a device's id, empty for none, null where the list has to stay as it is. */
+type Used = () => string | null;
+
+/** Fills a list with the devices of one kind. */
+export async function listDevices(list: HTMLSelectElement, kind: Kind, used: Used, say: Say): Promise<void> {
   const devices = await navigator.mediaDevices.enumerateDevices().catch(() => null);
-  if (!devices) return; // not now, for instance while the page is hidden: the list stays
   const open = used();
+  if (!devices || open === null) return; // browsers do not tell, for instance, while the page is hidden
   const options = devices
     .filter((device) => device.kind === `${kind}input`)
     .map((device, number) => {
-      const name = device.label || `${kind === "video" ? "Camera" : "Microphone"} ${number + 1}`;
+      const name = device.label || say(`device.${kind}.number`, { n: number + 1 });
       return new Option(name, device.deviceId, false, device.deviceId === open);
     });
   // Nothing is heard when somebody chooses what is shown as chosen already.
-  if (!options.some((option) => option.selected)) options.unshift(new Option("Choose one", "", true, true));
+  if (!options.some((option) => option.selected)) options.unshift(new Option(say("device.choose"), "", true, true));
   list.replaceChildren(...options);
 }

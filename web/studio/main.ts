@@ -1,7 +1,9 @@
+import { chooseLanguage, LOCALES } from "../i18n/language";
+import { sayer, type StudioKey } from "../i18n/studio";
 import { Awake } from "./awake";
-import { Devices, listDevices } from "./camera";
+import { Devices, type Kind, listDevices } from "./camera";
 import { Publisher, type State, type Stats } from "./publisher";
-import { bitrate, explainCamera, explainEnded, explainNoCameras } from "./words";
+import { bitrate, explainCamera, explainEnded, explainNoCameras, type Sentence } from "./words";
 
 declare global {
   interface Window {
@@ -18,6 +20,8 @@ function element<T extends HTMLElement>(id: string): T {
   return found as T;
 }
 
+const language = chooseLanguage(location.search, null, navigator.languages);
+const say = sayer(language);
 const preview = element<HTMLVideoElement>("preview");
 const message = element("message");
 const goButton = element<HTMLButtonElement>("go");
@@ -27,7 +31,7 @@ const microphone = element<HTMLSelectElement>("microphone");
 const awake = new Awake();
 
 const devices = new Devices((kind) => {
-  tell(explainEnded(kind));
+  tell(explainEnded(say, kind));
   list();
 });
 /** How many choices of devices wait to be opened. */
@@ -48,14 +52,15 @@ function roomOf(path: string): string | null {
 }
 
 function list(): void {
-  if (opening > 0) return; // the lists hold a choice that is still to be opened
-  void listDevices(camera, "video", () => devices.used("video"));
-  void listDevices(microphone, "audio", () => devices.used("audio"));
+  // While something opens, the lists hold a choice that nothing else remembers.
+  const used = (kind: Kind) => (): string | null => (opening > 0 ? null : devices.used(kind));
+  void listDevices(camera, "video", used("video"), say);
+  void listDevices(microphone, "audio", used("audio"), say);
 }
 
 /** Opens what is chosen and shows it. */
 async function open(publisher: Publisher): Promise<void> {
-  if (!navigator.mediaDevices) return tell(explainNoCameras(location.hostname, isSecureContext));
+  if (!navigator.mediaDevices) return tell(explainNoCameras(say, location.hostname, isSecureContext));
   opening++;
   showButton(publisher.state);
   const trouble = await devices.open({ video: camera.value, audio: microphone.value });
@@ -64,7 +69,7 @@ async function open(publisher: Publisher): Promise<void> {
   if (trouble === undefined) return; // a later choice comes
   preview.srcObject = devices.media;
   if (devices.media && devices.isOpen) publisher.replace(devices.media);
-  if (trouble) tell(explainCamera(trouble));
+  if (trouble) tell(explainCamera(say, trouble));
   else if (publisher.state !== "connecting") tell("");
   list();
 }
@@ -86,13 +91,13 @@ function remember(name: string, value: string): void {
 }
 
 function showButton(state: State): void {
-  goButton.textContent = state === "off" ? "Go live" : "Stop";
+  goButton.textContent = say(state === "off" ? "go" : "stop");
   goButton.disabled = state === "off" && opening > 0;
 }
 
-function show(state: State, text: string): void {
-  tell(text);
-  element("live").textContent = state === "live" ? "Live" : "";
+function show(state: State, says: Sentence | null): void {
+  tell(says ? say(...says) : "");
+  element("live").textContent = state === "live" ? say("state.live") : "";
   showButton(state);
   keyField.disabled = state !== "off";
   awake.want(state !== "off");
@@ -100,14 +105,24 @@ function show(state: State, text: string): void {
 
 function showFacts(publisher: Publisher): void {
   const { fps, width, height, rttMs, bitrate: sent } = publisher.stats;
-  const states: Readonly<Record<State, string>> = { off: "Not live", connecting: "Connecting", live: "Live" };
-  const picture = width ? ` · ${width}×${height} · ${Math.round(fps)} fps` : "";
-  const path = publisher.state === "live" ? ` · ${bitrate(sent)} · ${rttMs} ms round trip` : "";
-  element("facts").textContent = `${states[publisher.state]}${picture}${path}`;
+  const facts = [say(`state.${publisher.state}`)];
+  if (width) facts.push(`${width}×${height}`, say("fact.fps", { n: Math.round(fps) }));
+  if (publisher.state === "live") facts.push(bitrate(sent), say("fact.rtt", { ms: rttMs }));
+  element("facts").textContent = facts.join(" · ");
+}
+
+/** Fills every element that names its sentence. */
+function fillWords(): void {
+  document.documentElement.lang = LOCALES[language];
+  for (const node of document.querySelectorAll<HTMLElement>("[data-word]")) {
+    node.textContent = say(node.dataset["word"] as StudioKey);
+  }
+  preview.setAttribute("aria-label", say("picture"));
+  keyField.placeholder = say("key.hint");
 }
 
 function start(room: string): void {
-  document.title = `${room} · Studio · Streamer`;
+  document.title = say("title", { room });
   element("room").textContent = room;
   element<HTMLAnchorElement>("watch").href = `/watch/${encodeURIComponent(room)}`;
   const remembered = `streamer-key:${room}`;
@@ -138,6 +153,7 @@ function start(room: string): void {
   void open(publisher);
 }
 
+fillWords();
 const room = roomOf(location.pathname);
 if (room) start(room);
-else tell("This address names no room.");
+else tell(say("no-room"));

@@ -3,7 +3,7 @@
 import { sessionUrl } from "../sdk/addresses";
 import { retryDelayMs } from "../sdk/backoff";
 import { preferH264 } from "./codecs";
-import { explainEnd, explainStatus, type Refusal } from "./words";
+import { explainEnd, explainStatus, type Refusal, type Sentence } from "./words";
 
 const MAX_BITRATE = 2_500_000;
 /** "disconnected" often heals by itself when a phone changes its network. */
@@ -32,7 +32,7 @@ const NOTHING: Stats = { bitrate: 0, fps: 0, width: 0, height: 0, rttMs: 0, avai
 
 export class Publisher {
   readonly #room: string;
-  readonly #note: (state: State, message: string) => void;
+  readonly #note: (state: State, says: Sentence | null) => void;
   #state: State = "off";
   #stats: Stats = NOTHING;
   #media: MediaStream | null = null;
@@ -48,8 +48,8 @@ export class Publisher {
   #disconnectedSince: number | null = null;
   #sent: { readonly bytes: number; readonly at: number } | null = null;
 
-  /** `note` is called with each new state and what to say about it; an empty message clears the last one. */
-  constructor(room: string, note: (state: State, message: string) => void) {
+  /** `note` is called with each new state and what to say about it; null clears what was said. */
+  constructor(room: string, note: (state: State, says: Sentence | null) => void) {
     this.#room = room;
     this.#note = note;
     addEventListener("pagehide", () => this.#leave());
@@ -68,15 +68,15 @@ export class Publisher {
     this.#media = media;
     this.#key = key;
     this.#failures = 0;
-    if (!isSendable(key)) return this.#enter("off", explainStatus(403).message);
-    this.#enter("connecting", "Connecting.");
+    if (!isSendable(key)) return this.#enter("off", explainStatus(403).says);
+    this.#enter("connecting", ["connecting"]);
     void this.#connect();
   }
 
   stop(): void {
     this.#disconnect();
     this.#leave();
-    this.#enter("off", "");
+    this.#enter("off", null);
   }
 
   /** Other devices, without a new connection where the browser can. */
@@ -137,7 +137,7 @@ export class Publisher {
     this.#disconnectedSince = state === "disconnected" ? performance.now() : null;
     if (state === "connected" && this.#state !== "live") {
       this.#liveSince = performance.now();
-      this.#enter("live", "");
+      this.#enter("live", null);
     }
     if (state === "failed" || state === "closed") void this.#lost(peer);
   }
@@ -152,12 +152,12 @@ export class Publisher {
     this.#failed(peer, explainEnd(code));
   }
 
-  #failed(peer: RTCPeerConnection, { message, again }: Refusal): void {
+  #failed(peer: RTCPeerConnection, { says, again }: Refusal): void {
     if (this.#peer !== peer) return;
     const wasGood = this.#state === "live" && performance.now() - this.#liveSince > GOOD_AFTER_MS;
     this.#failures = wasGood ? 1 : this.#failures + 1;
     this.#disconnect();
-    this.#enter(again ? "connecting" : "off", message);
+    this.#enter(again ? "connecting" : "off", says);
     if (again) {
       this.#retry = setTimeout(() => void this.#connect(), retryDelayMs(this.#failures, null, Math.random()));
     }
@@ -180,9 +180,9 @@ export class Publisher {
     if (session) void goodbye(session);
   }
 
-  #enter(state: State, message: string): void {
+  #enter(state: State, says: Sentence | null): void {
     this.#state = state;
-    this.#note(state, message);
+    this.#note(state, says);
   }
 
   async #watch(): Promise<void> {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { Devices, type Kind } from "../../studio/camera";
+import { sayer } from "../../i18n/studio";
+import { Devices, type Kind, listDevices } from "../../studio/camera";
 
 class Track extends EventTarget {
   readyState = "live";
@@ -137,5 +138,54 @@ describe("camera and microphone", () => {
     expect([ended, devices.isOpen, devices.used("video")]).toEqual([["video"], false, ""]);
     expect(await choose("any video")).toBeNull();
     expect(devices.isOpen).toBe(true);
+  });
+});
+
+describe("a list of devices", () => {
+  const say = sayer("en");
+  let known: { readonly kind: string; readonly deviceId: string; readonly label: string }[] = [];
+  let shown: Choosable[] = [];
+  const list = { replaceChildren: (...options: Choosable[]) => void (shown = options) } as unknown as HTMLSelectElement;
+
+  class Choosable {
+    constructor(
+      readonly text: string,
+      readonly value: string,
+      _default: boolean,
+      readonly selected: boolean,
+    ) {}
+  }
+
+  beforeEach(() => {
+    known = ["front", ""].map((label, at) => ({ kind: "videoinput", deviceId: `id ${at}`, label }));
+    known.push({ kind: "audioinput", deviceId: "id 2", label: "headset" });
+    shown = [];
+    vi.stubGlobal("Option", Choosable);
+    vi.stubGlobal("navigator", { mediaDevices: { enumerateDevices: async () => known } });
+  });
+  afterEach(() => void vi.unstubAllGlobals());
+
+  it("names them, and shows which is open", async () => {
+    await listDevices(list, "video", () => "id 1", say);
+    expect(shown.map(({ text, selected }) => [text, selected])).toEqual([
+      ["front", false],
+      ["Camera 2", true],
+    ]);
+  });
+
+  it("shows none as chosen where none is open, so that each can be chosen", async () => {
+    await listDevices(list, "video", () => "", say);
+    expect(shown.map(({ text, value, selected }) => [text, value, selected])).toEqual([
+      ["Choose one", "", true],
+      ["front", "id 0", false],
+      ["Camera 2", "id 1", false],
+    ]);
+  });
+
+  it("stays as it is while a choice opens, and where the browser does not tell", async () => {
+    await listDevices(list, "video", () => null, say);
+    vi.stubGlobal("navigator", { mediaDevices: { enumerateDevices: () => Promise.reject(new Error("hidden")) } });
+    await listDevices(list, "video", () => "", say);
+    expect(shown).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { sayer } from "../../i18n/studio";
 import { Publisher, type State } from "../../studio/publisher";
 
 interface Sender {
@@ -69,6 +70,7 @@ const lost: Answer = ({ signal }) =>
   new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
 
 describe("a room that is published", () => {
+  const say = sayer("en");
   let asked: string[] = [];
   let answers: Record<string, Answer> = {};
   let states: [State, string][] = [];
@@ -79,7 +81,7 @@ describe("a room that is published", () => {
   const posted = () => asked.filter((line) => line.startsWith("POST"));
 
   const begin = async (): Promise<Publisher> => {
-    const publisher = new Publisher("demo", (state, message) => states.push([state, message]));
+    const publisher = new Publisher("demo", (state, says) => states.push([state, says ? say(...says) : ""]));
     publisher.start(media("first"), "key");
     await soon();
     return publisher;
@@ -186,7 +188,7 @@ describe("a room that is published", () => {
   });
 
   it("is not asked for with a key that no header can carry", async () => {
-    const publisher = new Publisher("demo", (state, message) => states.push([state, message]));
+    const publisher = new Publisher("demo", (state, says) => states.push([state, says ? say(...says) : ""]));
     publisher.start(media("first"), "密钥");
     await soon(5_000);
     expect([asked, publisher.state]).toEqual([[], "off"]);

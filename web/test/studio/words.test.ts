@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import { sayer, STUDIO } from "../../i18n/studio";
 import { preferH264 } from "../../studio/codecs";
 import { bitrate, explainCamera, explainEnd, explainEnded, explainNoCameras, explainStatus } from "../../studio/words";
+import type { Refusal } from "../../studio/words";
 
 const codec = (mimeType: string, sdpFmtpLine?: string) => ({ mimeType, ...(sdpFmtpLine ? { sdpFmtpLine } : {}) });
 
@@ -21,15 +23,19 @@ describe("the codecs that are offered", () => {
 });
 
 describe("what a host is told", () => {
+  const say = sayer("en");
+  const said = ({ says }: Refusal): string => say(...says);
+
   it("says what to do about the camera", () => {
     const both = ["video", "audio"] as const;
-    expect(explainCamera({ name: "NotAllowedError", kinds: both })).toMatch(/^The camera or microphone .*Allow it/);
-    expect(explainCamera({ name: "NotReadableError", kinds: ["audio"] })).toMatch(/^The microphone is in use/);
-    expect(explainCamera({ name: "New", kinds: ["video"] })).toContain("camera could not be opened (New)");
-    expect(explainEnded("video")).toContain("The camera has stopped.");
-    expect(explainNoCameras("192.0.2.1", false)).toContain("https://192.0.2.1:8443");
-    expect(explainNoCameras("[2001:db8::1]", false)).toContain("https://[2001:db8::1]:8443");
-    expect(explainNoCameras("example.org", true)).not.toContain("https");
+    const denied = explainCamera(say, { name: "NotAllowedError", kinds: both });
+    expect(denied).toMatch(/^The camera or microphone .*Allow it/);
+    expect(explainCamera(say, { name: "NotReadableError", kinds: ["audio"] })).toMatch(/^The microphone is in use/);
+    expect(explainCamera(say, { name: "New", kinds: ["video"] })).toContain("camera could not be opened (New)");
+    expect(explainEnded(say, "video")).toContain("The camera has stopped.");
+    expect(explainNoCameras(say, "192.0.2.1", false)).toContain("https://192.0.2.1:8443");
+    expect(explainNoCameras(say, "[2001:db8::1]", false)).toContain("https://[2001:db8::1]:8443");
+    expect(explainNoCameras(say, "example.org", true)).not.toContain("https");
   });
 
   it("tries again only where that can help", () => {
@@ -39,8 +45,8 @@ describe("what a host is told", () => {
     expect(explainEnd(null).again).toBe(true);
     expect(explainEnd(4001).again).toBe(true);
     expect(explainEnd(4100).again).toBe(false);
-    expect(explainEnd(4100).message).toContain("Somebody else");
-    expect(explainEnd(4199)).toEqual({ message: "The server has ended the broadcast.", again: false });
+    expect(said(explainEnd(4100))).toContain("Somebody else");
+    expect(explainEnd(4199)).toEqual({ says: ["ended.other"], again: false });
   });
 
   it("comes back to a server that has restarted and knows no session of before", () => {
@@ -48,10 +54,22 @@ describe("what a host is told", () => {
   });
 
   it("tells an operator's block from another host, and a time to wait from a wrong key", () => {
-    expect(explainStatus(409, 4100)).toMatchObject({ message: expect.stringContaining("Somebody else"), again: true });
-    expect(explainStatus(409, 4103)).toMatchObject({ message: expect.stringContaining("operator"), again: false });
-    expect(explainStatus(403, 4101, "3").message).toContain("wait 3 s");
-    expect(explainStatus(403, 4101).message).toContain("not right");
+    expect(explainStatus(409, 4100)).toEqual({ says: ["refused.409"], again: true });
+    expect(explainStatus(409, 4103)).toEqual({ says: ["refused.blocked"], again: false });
+    expect(said(explainStatus(403, 4101, "3"))).toContain("wait 3 s");
+    expect(said(explainStatus(403, 4101))).toContain("not right");
+    expect(said(explainStatus(500))).toContain("answered 500");
+  });
+
+  it("has the same holes in every language, and nothing empty", () => {
+    const holes = (sentence: string): string[] => [...sentence.matchAll(/\{\w+\}/g)].map(String).sort();
+    for (const [key, english] of Object.entries(STUDIO.en)) {
+      const chinese = STUDIO.zh[key as keyof typeof STUDIO.zh];
+      expect(holes(chinese), key).toEqual(holes(english));
+      expect(english.trim() && chinese.trim(), key).not.toBe("");
+    }
+    const trouble = { name: "NotReadableError", kinds: ["audio"] } as const;
+    expect(explainCamera(sayer("zh"), trouble)).toBe("麦克风正被其他程序使用。");
   });
 
   it("reads bit rates as people do", () => {
