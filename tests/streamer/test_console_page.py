@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from playwright.async_api import Page, async_playwright
 
 from streamer.http_static import BUILT_PAGES
-from tests.support.chromium import CHROMIUM_FLAGS
+from tests.support.chromium import CHROMIUM_FLAGS, STORAGE_OFF
 from tests.support.live import encoder
 from tests.support.running import OPERATOR_KEY, ROOM_KEY, on_uvloop, running_node, settings_in
 
@@ -123,5 +124,60 @@ def test_a_node_that_is_gone_is_said_and_found_again(chromium: str, tmp_path: Pa
             await page.wait_for_selector("text=The server does not answer. Trying again.")
             await page.context.set_offline(False)
             await page.wait_for_selector("text=Nobody is live.")
+
+    on_uvloop(scenario(), 90)
+
+
+async def refreshed(page: Page) -> None:
+    """The page has asked again, and has shown an answer: it asks for the next one after that."""
+    for _ in range(2):
+        async with page.expect_response("**/api/v1/streams"):
+            pass
+
+
+def test_a_failed_action_is_said_until_the_next_one(chromium: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_node(settings_in(tmp_path)) as running, browsing(chromium) as (page, _):
+            running.node.hub.block("demo", 250.0)
+            await enter(page, running.base, OPERATOR_KEY)
+            allow = await page.wait_for_selector("text=Allow again")
+            assert allow is not None
+            deletion = re.compile(r"/streams/demo\?block=0")
+            await page.route(deletion, lambda route: route.abort())
+            await allow.click()
+            await page.wait_for_selector("text=The server did not answer, and may not have done it.")
+            await refreshed(page)
+            assert "may not have done it" in (await page.text_content("#notice") or "")
+            await page.unroute(deletion)
+            await allow.click()  # the same button: no refresh takes it away from a press
+            await page.wait_for_selector("text=demo refuses publishers", state="detached")
+            await page.wait_for_selector("text=Nobody is live.")
+
+    on_uvloop(scenario(), 90)
+
+
+def test_a_right_key_is_kept_while_its_address_has_to_wait(chromium: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_node(settings_in(tmp_path)) as running, browsing(chromium) as (page, _):
+            await enter(page, running.base, OPERATOR_KEY)
+            await page.wait_for_selector("text=Nobody is live.")
+            waiting = '{"detail": "After wrong keys this address must wait 2.0 s."}'
+            await page.route("**/api/v1/streams", lambda route: route.fulfill(status=429, body=waiting))
+            await page.wait_for_selector("text=must wait 2.0 s. Trying again.")
+            await page.unroute("**/api/v1/streams")
+            await page.wait_for_selector("text=Nobody is live.")
+
+    on_uvloop(scenario(), 90)
+
+
+def test_a_browser_that_keeps_nothing_shows_the_console_too(chromium: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_node(settings_in(tmp_path)) as running, browsing(chromium) as (page, complaints):
+            await page.add_init_script(STORAGE_OFF)
+            await enter(page, running.base, OPERATOR_KEY)
+            await page.wait_for_selector("text=Nobody is live.")
+            await page.click("text=Forget the key")
+            assert await page.is_visible("#enter")
+            assert complaints == []
 
     on_uvloop(scenario(), 90)

@@ -17,12 +17,12 @@ from playwright.async_api import Browser, Page, async_playwright
 from media.reasons import SHUTDOWN
 from media.stream import StreamState
 from streamer.http_static import BUILT_PAGES
-from tests.support.chromium import CHROMIUM_FLAGS
+from tests.support.chromium import CHROMIUM_FLAGS, STORAGE_OFF
 from tests.support.whip_show import KEY, WhipShow, whip_show
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
-CAMERA_FLAGS = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+CAMERA_FLAGS = ("--use-fake-device-for-media-stream=device-count=2", "--use-fake-ui-for-media-stream")
 NOISE = """
 navigator.mediaDevices.getUserMedia = async () => {
     const canvas = Object.assign(document.createElement("canvas"), {width: 640, height: 360});
@@ -64,6 +64,20 @@ navigator.mediaDevices.getUserMedia = async () => {
 };
 """
 """A host that claps once a second."""
+
+PHONE = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices), pictures = [];
+navigator.mediaDevices.getUserMedia = async (wishes) => {
+    const isBusy = wishes.video && pictures.some((track) => track.readyState === "live");
+    if (isBusy || window.broken && wishes.video?.deviceId?.exact === window.broken) {
+        throw new DOMException("busy", "NotReadableError");
+    }
+    const stream = await open(wishes);
+    pictures.push(...stream.getVideoTracks());
+    return stream;
+};
+"""
+"""Opens one camera at a time, and never that with the id `window.broken`."""
 
 
 @pytest.fixture(autouse=True)
@@ -213,6 +227,40 @@ def test_a_clap_is_seen_and_heard_together(chromium: str) -> None:
     run(scenario())
 
 
+def test_a_phone_changes_its_camera_while_it_is_live(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            context = await browser.new_context()
+            await context.add_init_script(PHONE)
+            page = await context.new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "!document.querySelector('#go').disabled")
+            await until(page, "document.querySelectorAll('#camera option').length === 2")
+            first, second = await page.evaluate(
+                "[...document.querySelector('#camera').options].map((one) => one.value)"
+            )
+            await page.fill("#key", KEY)
+            await go_live(page)
+            sessions, stream = show.whip.sessions(), show.hub.get("demo")
+            assert stream is not None
+            used = "document.querySelector('#preview').srcObject.getVideoTracks()[0].getSettings().deviceId"
+            for asked in (second, first):
+                await page.select_option("#camera", asked)
+                await until(page, f"{used} === '{asked}'")
+                before = stream.counters.video_units
+                async with asyncio.timeout(10):
+                    while stream.counters.video_units < before + 30:
+                        await asyncio.sleep(0.05)
+            await page.evaluate(f"window.broken = '{second}'")
+            await page.select_option("#camera", second)
+            await until(page, "document.querySelector('#message').textContent.includes('camera is in use')")
+            await until(page, f"document.querySelector('#camera').value === '{first}' && {used} === '{first}'")
+            assert await page.evaluate("[window.studio.state, window.studio.stats.connections]") == ["live", 1]
+            assert show.whip.sessions() == sessions
+
+    run(scenario())
+
+
 def test_a_wrong_key_is_named_and_not_tried_again(chromium: str) -> None:
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
@@ -274,10 +322,43 @@ def test_without_https_a_host_reads_why_there_is_no_camera(chromium: str) -> Non
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
             context = await browser.new_context()
-            await context.add_init_script("delete Navigator.prototype.mediaDevices")  # as on any other plain address
+            # as on any other plain address
+            await context.add_init_script("delete Navigator.prototype.mediaDevices")
+            await context.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
             page = await context.new_page()
             await page.goto(f"{show.base}/studio/demo")
             await until(page, "document.querySelector('#message').textContent.includes('HTTPS')")
             assert await page.is_disabled("#go")
+
+    run(scenario())
+
+
+def test_a_browser_that_keeps_nothing_goes_live_too(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            context = await browser.new_context()
+            await context.add_init_script(STORAGE_OFF)
+            page = await context.new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "!document.querySelector('#go').disabled")
+            await page.fill("#key", KEY)
+            await go_live(page)
+            assert await page.text_content("#live") == "Live"
+
+    run(scenario())
+
+
+def test_a_host_reads_the_studio_in_chinese(chromium: str) -> None:
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            page = await (await browser.new_context(locale="zh-CN")).new_page()
+            await page.goto(f"{show.base}/studio/demo")
+            await until(page, "!document.querySelector('#go').disabled")
+            assert await page.text_content("#go") == "开始直播"
+            assert await page.get_attribute("html", "lang") == "zh-CN"
+            assert await page.get_by_label("推流密钥").count() == 1
+            await page.fill("#key", "wrong")
+            await page.click("#go")
+            await until(page, "document.querySelector('#message').textContent.includes('推流密钥与这个直播间不符')")
 
     run(scenario())

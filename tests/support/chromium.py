@@ -12,3 +12,8 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
+
+STORAGE_OFF = """
+Object.defineProperty(window, "sessionStorage", {get() { throw new DOMException("off", "SecurityError"); }});
+"""
+"""For a page's first script: what a page finds whose user lets sites keep nothing."""

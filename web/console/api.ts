@@ -1,5 +1,8 @@
 // The operator's API, as far as this page needs it. The key travels in a header only, never in an address.
 
+/** A request that a lost network swallows would never end, and the page would show old things without a word. */
+const ANSWER_MS = 10_000;
+
 export type Severity = "ok" | "info" | "warning" | "problem";
 
 export interface Finding {
@@ -84,6 +87,11 @@ export class Api {
     this.#key = key;
   }
 
+  /** Whether a header can carry it: no key has anything else, and fetch would reject it. */
+  static canSend(key: string): boolean {
+    return /^[\x21-\x7e]+$/.test(key);
+  }
+
   async streams(): Promise<Streams> {
     const answer = (await this.#ask("GET", "streams")) as {
       streams: readonly StreamEntry[];
@@ -123,7 +131,8 @@ export class Api {
 
   async #ask(method: string, path: string): Promise<unknown> {
     const headers = { Authorization: `Bearer ${this.#key}` };
-    const response = await fetch(`/api/v1/${path}`, { method, headers, cache: "no-store" });
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const response = await fetch(`/api/v1/${path}`, { method, headers, cache: "no-store", signal });
     if (response.status === 204) return null;
     const body = (await response.json()) as { detail?: string };
     if (!response.ok) throw new Refused(response.status, body.detail ?? `The server answered ${response.status}.`);

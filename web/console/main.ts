@@ -2,8 +2,9 @@
 // own room, to look at. The key is kept for this tab only.
 
 import { Api, Refused, type Stream, type Viewer } from "./api";
-import { Card, make } from "./view";
-import { count, since } from "./words";
+import { ofAction, ofRefresh } from "./trouble";
+import { BlockedLine, Card } from "./view";
+import { count } from "./words";
 
 const REFRESH_MS = 2_000;
 const BLOCK_S = 300;
@@ -31,9 +32,13 @@ const list = element("streams");
 const blockedList = element("blocked");
 
 const cards = new Map<string, Card>();
+const blockedLines = new Map<string, BlockedLine>();
 let entry: Entry | null = null;
 let api: Api | null = null;
 let timer: ReturnType<typeof setTimeout> | undefined;
+let newest = 0;
+/** Why the last action failed: said until the next one. */
+let failure = "";
 
 function tell(text: string): void {
   const notice = element("notice");
@@ -49,8 +54,18 @@ function stored(): Entry | null {
   }
 }
 
+function store(given: Entry | null): void {
+  try {
+    if (given) sessionStorage.setItem(STORED, JSON.stringify(given));
+    else sessionStorage.removeItem(STORED);
+  } catch {
+    // storage is off: the key is asked for again after a reload
+  }
+}
+
 function enter(given: Entry): void {
-  sessionStorage.setItem(STORED, JSON.stringify(given));
+  if (!Api.canSend(given.key)) return leave("The key is not valid.");
+  store(given);
   entry = given;
   api = new Api(given.key);
   form.hidden = true;
@@ -62,9 +77,11 @@ function enter(given: Entry): void {
 
 function leave(why = ""): void {
   clearTimeout(timer);
-  sessionStorage.removeItem(STORED);
+  store(null);
   entry = api = null;
+  failure = "";
   cards.clear();
+  blockedLines.clear();
   list.replaceChildren();
   blockedList.replaceChildren();
   element("facts").textContent = "";
@@ -76,30 +93,31 @@ function leave(why = ""): void {
 
 function refresh(): void {
   clearTimeout(timer);
+  const turn = ++newest;
   const asked = api;
-  void load()
+  const isNewest = (): boolean => api === asked && turn === newest;
+  void load(isNewest)
     .catch((error: unknown) => {
-      if (api === asked) explain(error);
+      if (isNewest()) explain(error);
     })
     .finally(() => {
-      if (api !== asked || !api) return;
-      clearTimeout(timer);
-      timer = setTimeout(refresh, REFRESH_MS);
+      if (isNewest() && api) timer = setTimeout(refresh, REFRESH_MS);
     });
 }
 
-async function load(): Promise<void> {
+/** An answer that a later question has overtaken is from before what was done meanwhile. */
+async function load(isNewest: () => boolean): Promise<void> {
   const asked = api;
   if (!asked || !entry) return;
   const { room } = entry;
   const { streams, blocked } = room
     ? { streams: [await asked.stream(room)], blocked: {} }
     : await asked.streams();
-  if (api !== asked) return;
-  tell(streams.length ? "" : "Nobody is live.");
+  if (!isNewest()) return;
+  tell(failure || (streams.length ? "" : "Nobody is live."));
   showStreams(streams);
   showBlocked(blocked);
-  await Promise.all([...cards].map(([name, card]) => showViewers(asked, name, card)));
+  await Promise.all([...cards].map(([name, card]) => showViewers(asked, name, card, isNewest)));
 }
 
 function showStreams(streams: readonly Stream[]): void {
@@ -126,30 +144,28 @@ function newCard(room: string): Card {
   return card;
 }
 
-async function showViewers(asked: Api, room: string, card: Card): Promise<void> {
+async function showViewers(asked: Api, room: string, card: Card, isNewest: () => boolean): Promise<void> {
   if (!card.showsViewers) return;
   const viewers = await asked.viewers(room).catch((error: unknown) => {
     if (error instanceof Refused && error.status === 404) return null; // it ended between the two questions
     throw error;
   });
-  if (viewers) card.showViewers(viewers, Date.now());
+  if (viewers && isNewest()) card.showViewers(viewers, Date.now());
 }
 
 function showBlocked(blocked: Readonly<Record<string, number>>): void {
-  const lines = Object.entries(blocked).map(([room, seconds]) => {
-    const line = make("p", "panel line");
-    const until = new Date(Date.now() - seconds * 1000).toISOString();
-    line.append(make("span", "", `${room} refuses publishers for ${since(until, Date.now())}.`));
-    const allow = make("button", "small", "Allow again");
-    allow.type = "button";
-    allow.addEventListener("click", () => {
-      allow.blur();
-      act((now) => now.end(room, 0));
-    });
-    line.append(allow);
-    return line;
-  });
-  if (!blockedList.querySelector(":focus-visible")) blockedList.replaceChildren(...lines);
+  for (const [room, line] of blockedLines) {
+    if (room in blocked) continue;
+    line.root.remove();
+    blockedLines.delete(room);
+  }
+  for (const [room, seconds] of Object.entries(blocked)) {
+    const line = blockedLines.get(room) ?? new BlockedLine(room, (name) => act((now) => now.end(name, 0)));
+    line.show(seconds);
+    if (blockedLines.has(room)) continue;
+    blockedLines.set(room, line);
+    blockedList.append(line.root);
+  }
 }
 
 async function confirmed(question: string, yes: string, canBlock: boolean): Promise<boolean> {
@@ -175,19 +191,23 @@ function askToClose(viewer: Viewer): void {
 }
 
 function act(action: (now: Api) => Promise<void>): void {
-  if (!api) return;
-  void action(api).then(refresh, explain);
+  const asked = api;
+  if (!asked) return;
+  failure = "";
+  void action(asked)
+    .catch((error: unknown) => {
+      if (api === asked) failure = ofAction(error);
+    })
+    .finally(() => {
+      if (api === asked) refresh();
+    });
 }
 
 function explain(error: unknown): void {
-  if (!(error instanceof Refused)) {
-    tell("The server does not answer. Trying again.");
-  } else if (error.status === 401 || error.status === 403 || error.status === 429) {
-    leave(error.message);
-  } else {
-    if (error.status === 404 && entry?.room) showStreams([]);
-    tell(error.message);
-  }
+  const { message, asksForKey } = ofRefresh(error);
+  if (asksForKey) return leave(message);
+  if (error instanceof Refused && error.status === 404 && entry?.room) showStreams([]);
+  tell(message);
 }
 
 form.addEventListener("submit", (event) => {

@@ -2,7 +2,7 @@
 // a refresh; texts come from peers and are only ever set as text.
 
 import type { Finding, Stream, Track, Viewer, Viewers } from "./api";
-import { bitrate, bytes, count, since } from "./words";
+import { bitrate, bytes, count, duration, since } from "./words";
 
 export interface Actions {
   stop(room: string): void;
@@ -48,6 +48,7 @@ export class Card {
     if (asOperator) {
       const stop = make("button", "danger", "Stop");
       stop.type = "button";
+      stop.setAttribute("aria-label", `Stop ${room}`);
       stop.addEventListener("click", () => actions.stop(room));
       head.append(stop);
       this.#makeViewers();
@@ -102,6 +103,26 @@ export class Card {
     this.#rows.set(viewer.id, row);
     this.#body.append(row.root);
     return row;
+  }
+}
+
+/** A room whose publishers are refused. */
+export class BlockedLine {
+  readonly root = make("p", "panel line");
+  readonly #room: string;
+  readonly #text = make("span");
+
+  constructor(room: string, onAllow: (room: string) => void) {
+    this.#room = room;
+    const allow = make("button", "small", "Allow again");
+    allow.type = "button";
+    allow.setAttribute("aria-label", `Allow again: ${room}`);
+    allow.addEventListener("click", () => onAllow(room));
+    this.root.append(this.#text, allow);
+  }
+
+  show(seconds: number): void {
+    this.#text.textContent = `${this.#room} refuses publishers for ${duration(seconds)}.`;
   }
 }
 

@@ -2,7 +2,11 @@
 
 /** 3 min, 2 h 05 min: how long ago, in the two largest units. */
 export function since(timestamp: string, nowMs: number): string {
-  const s = Math.max(0, Math.round((nowMs - Date.parse(timestamp)) / 1000));
+  return duration((nowMs - Date.parse(timestamp)) / 1000);
+}
+
+export function duration(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min`;
   return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")} min`;

@@ -1,25 +1,13 @@
 // Which language, and the sentences in it. The page changes its language while it plays, so nothing keeps a sentence.
 
 import { en, type Key } from "./en";
+import { chooseLanguage, fill, type Language, LOCALES, type Values } from "./language";
 import { zh } from "./zh";
 
 export type { Key };
-export type Language = "en" | "zh";
+export { chooseLanguage, type Language, LOCALES, type Values };
 
 export const TABLES: Readonly<Record<Language, Readonly<Record<Key, string>>>> = { en, zh };
-/** For `lang` attributes and Intl. */
-export const LOCALES: Readonly<Record<Language, string>> = { en: "en", zh: "zh-CN" };
-
-/** The language to begin with: the address, what was chosen before, what the browser asks for, English. */
-export function chooseLanguage(query: string, remembered: string | null, wanted: readonly string[]): Language {
-  for (const tag of [new URLSearchParams(query).get("lang"), remembered, ...wanted]) {
-    const language = tag?.toLowerCase().split(/[-_]/)[0];
-    if (language === "en" || language === "zh") return language;
-  }
-  return "en";
-}
-
-export type Values = Readonly<Record<string, string | number>>;
 
 export class Words {
   #language: Language;
@@ -49,7 +37,7 @@ export class Words {
   }
 
   say(key: Key, values: Values = {}): string {
-    return TABLES[this.#language][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+    return fill(TABLES[this.#language][key], values);
   }
 
   /** The sentence for a number: `key` has `.one` and `.other`; `shown` is how the number is written. */

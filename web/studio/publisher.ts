@@ -1,13 +1,17 @@
 // One room published by WHIP (RFC 9725): connects, comes back by itself, and says how it is doing.
 
+import { sessionUrl } from "../sdk/addresses";
 import { retryDelayMs } from "../sdk/backoff";
 import { preferH264 } from "./codecs";
-import { explainEnd, explainStatus, type Refusal } from "./words";
+import { explainEnd, explainStatus, type Refusal, type Sentence } from "./words";
 
 const MAX_BITRATE = 2_500_000;
 /** "disconnected" often heals by itself when a phone changes its network. */
 const DISCONNECTED_MS = 5_000;
 const WATCHDOG_MS = 1_000;
+/** A request that a lost network swallows would never end. */
+const ANSWER_MS = 10_000;
+const GOODBYE_MS = 3_000;
 /** Connected for so long, the next failure is the first of its row. */
 const GOOD_AFTER_MS = 10_000;
 
@@ -28,12 +32,14 @@ const NOTHING: Stats = { bitrate: 0, fps: 0, width: 0, height: 0, rttMs: 0, avai
 
 export class Publisher {
   readonly #room: string;
-  readonly #note: (state: State, message: string) => void;
+  readonly #note: (state: State, says: Sentence | null) => void;
   #state: State = "off";
   #stats: Stats = NOTHING;
   #media: MediaStream | null = null;
   #key = "";
   #peer: RTCPeerConnection | null = null;
+  /** Whether the server is being asked why the peer was lost. */
+  #isAsking = false;
   #session: string | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
@@ -42,8 +48,8 @@ export class Publisher {
   #disconnectedSince: number | null = null;
   #sent: { readonly bytes: number; readonly at: number } | null = null;
 
-  /** `note` is called with each new state and what to say about it; an empty message clears the last one. */
-  constructor(room: string, note: (state: State, message: string) => void) {
+  /** `note` is called with each new state and what to say about it; null clears what was said. */
+  constructor(room: string, note: (state: State, says: Sentence | null) => void) {
     this.#room = room;
     this.#note = note;
     addEventListener("pagehide", () => this.#leave());
@@ -62,21 +68,26 @@ export class Publisher {
     this.#media = media;
     this.#key = key;
     this.#failures = 0;
+    if (!isSendable(key)) return this.#enter("off", explainStatus(403).says);
+    this.#enter("connecting", ["connecting"]);
     void this.#connect();
   }
 
   stop(): void {
     this.#disconnect();
     this.#leave();
-    this.#enter("off", "");
+    this.#enter("off", null);
   }
 
-  /** Other devices, without a new connection. */
+  /** Other devices, without a new connection where the browser can. */
   replace(media: MediaStream): void {
     this.#media = media;
-    for (const sender of this.#peer?.getSenders() ?? []) {
+    const peer = this.#peer;
+    if (!peer) return;
+    for (const sender of peer.getSenders()) {
       const track = media.getTracks().find(({ kind }) => kind === sender.track?.kind);
-      if (track) void sender.replaceTrack(track);
+      if (!track || track === sender.track) continue;
+      sender.replaceTrack(track).catch(() => void this.#lost(peer)); // not sendable as agreed: a new session is
     }
   }
 
@@ -85,7 +96,6 @@ export class Publisher {
     if (!media) return;
     this.#disconnect();
     this.#connections++;
-    this.#enter("connecting", "Connecting.");
     const peer = new RTCPeerConnection();
     this.#peer = peer;
     peer.onconnectionstatechange = () => this.#follow(peer);
@@ -93,7 +103,7 @@ export class Publisher {
       addTracks(peer, media);
       await this.#negotiate(peer);
     } catch {
-      this.#failed(peer, explainEnd(null));
+      await this.#lost(peer);
     }
   }
 
@@ -105,13 +115,17 @@ export class Publisher {
       method: "POST",
       headers,
       body: peer.localDescription?.sdp ?? "",
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
     const session = response.headers.get("Location");
     if (this.#peer !== peer) {
       if (session) void goodbye(session); // stopped meanwhile
       return;
     }
-    if (response.status !== 201) return this.#failed(peer, explainStatus(response.status));
+    if (response.status !== 201) {
+      const wait = response.headers.get("Retry-After");
+      return this.#failed(peer, explainStatus(response.status, await reasonOf(response), wait));
+    }
     this.#session = session;
     const sdp = await response.text();
     if (this.#peer === peer) await peer.setRemoteDescription({ type: "answer", sdp });
@@ -123,25 +137,27 @@ export class Publisher {
     this.#disconnectedSince = state === "disconnected" ? performance.now() : null;
     if (state === "connected" && this.#state !== "live") {
       this.#liveSince = performance.now();
-      this.#enter("live", "");
+      this.#enter("live", null);
     }
     if (state === "failed" || state === "closed") void this.#lost(peer);
   }
 
   /** The server knows why; an answer without a reason means that the network was to blame. */
   async #lost(peer: RTCPeerConnection): Promise<void> {
+    if (this.#peer !== peer || this.#isAsking) return;
+    this.#isAsking = true;
     const session = this.#session;
     this.#session = null;
     const code = session ? await goodbye(session) : null;
     this.#failed(peer, explainEnd(code));
   }
 
-  #failed(peer: RTCPeerConnection, { message, again }: Refusal): void {
+  #failed(peer: RTCPeerConnection, { says, again }: Refusal): void {
     if (this.#peer !== peer) return;
     const wasGood = this.#state === "live" && performance.now() - this.#liveSince > GOOD_AFTER_MS;
     this.#failures = wasGood ? 1 : this.#failures + 1;
     this.#disconnect();
-    this.#enter(again ? "connecting" : "off", message);
+    this.#enter(again ? "connecting" : "off", says);
     if (again) {
       this.#retry = setTimeout(() => void this.#connect(), retryDelayMs(this.#failures, null, Math.random()));
     }
@@ -151,6 +167,7 @@ export class Publisher {
     clearTimeout(this.#retry);
     const peer = this.#peer;
     this.#peer = null;
+    this.#isAsking = false;
     this.#disconnectedSince = null;
     this.#sent = null;
     this.#stats = NOTHING;
@@ -163,9 +180,9 @@ export class Publisher {
     if (session) void goodbye(session);
   }
 
-  #enter(state: State, message: string): void {
+  #enter(state: State, says: Sentence | null): void {
     this.#state = state;
-    this.#note(state, message);
+    this.#note(state, says);
   }
 
   async #watch(): Promise<void> {
@@ -214,13 +231,27 @@ function addTracks(peer: RTCPeerConnection, media: MediaStream): void {
   }
 }
 
+/** Whether a header can carry it: no key has anything else, and fetch would reject it. */
+function isSendable(key: string): boolean {
+  return /^[\x21-\x7e]*$/.test(key);
+}
+
 /** Ends a session at the server; the number of the reason where it was over already, else null. */
 async function goodbye(session: string): Promise<number | null> {
   try {
-    const response = await fetch(session, { method: "DELETE", keepalive: true });
-    const problem: unknown = response.ok ? null : await response.json();
-    return typeof problem === "object" && problem !== null && "code" in problem ? Number(problem.code) : null;
+    // Behind a proxy that adds TLS the server takes itself for http://, where this page may not ask.
+    const address = sessionUrl(location.origin, session);
+    const signal = AbortSignal.timeout(GOODBYE_MS);
+    const response = await fetch(address, { method: "DELETE", keepalive: true, signal });
+    return response.ok ? null : await reasonOf(response);
   } catch {
     return null; // no network: the session ends by itself
   }
+}
+
+/** The number in a refusal's problem details (RFC 9457); null where it has none. */
+async function reasonOf(response: Response): Promise<number | null> {
+  const problem: unknown = await response.json().catch(() => null);
+  const hasCode = typeof problem === "object" && problem !== null && "code" in problem;
+  return hasCode && typeof problem.code === "number" ? problem.code : null;
 }

@@ -1,54 +1,75 @@
 // What a host reads when something is wrong.
 
+import type { Say, StudioKey } from "../i18n/studio";
+import type { Values } from "../i18n/language";
 import { mayRetry } from "../sdk/backoff";
+import type { Kind, Trouble } from "./camera";
 
-const CAMERA: Readonly<Record<string, string>> = {
-  NotAllowedError: "The camera or microphone is not allowed. Allow them in the browser's address bar, then try again.",
-  NotFoundError: "No camera or microphone was found.",
-  NotReadableError: "The camera is in use by another program.",
-  OverconstrainedError: "The chosen camera is gone. Choose another one.",
-};
+const CAMERA: ReadonlySet<string> = new Set([
+  "NotAllowedError",
+  "NotFoundError",
+  "NotReadableError",
+  "AbortError",
+  "OverconstrainedError",
+]);
 
-/** Why the camera did not open, by the name of the browser's error. */
-export function explainCamera(name: string): string {
-  return CAMERA[name] ?? `The camera could not be opened (${name}).`;
+/** Why a camera or a microphone did not open. */
+export function explainCamera(say: Say, { name, kinds }: Trouble): string {
+  const device = say(kinds.length === 1 ? `device.${kinds[0] as Kind}` : "device.both");
+  const key = CAMERA.has(name) ? (`device.${name}` as StudioKey) : "device.other";
+  return say(key, { device, name });
 }
 
-/** Browsers give a camera only to pages that nobody can change on the way. */
-export function explainInsecure(host: string): string {
-  const name = host.split(":")[0];
-  return `A browser gives its camera only to a page over HTTPS. Open https://${name}:8443 (see "streamer cert"), or use localhost.`;
+/** A device was unplugged, or the browser took it away. */
+export function explainEnded(say: Say, kind: Kind): string {
+  return say("device.ended", { device: say(`device.${kind}`) });
 }
+
+/** Why the browser offers no cameras at all: it has them only for pages that nobody can change on the way. */
+export function explainNoCameras(say: Say, hostname: string, isSecure: boolean): string {
+  return isSecure ? say("device.none") : say("device.insecure", { address: `https://${hostname}:8443` });
+}
+
+/** A sentence, in whichever language it is going to be said. */
+export type Sentence = readonly [key: StudioKey, values?: Values];
 
 /** What the server said, and whether the same request may succeed soon. */
 export interface Refusal {
-  readonly message: string;
+  readonly says: Sentence;
   readonly again: boolean;
 }
 
 const BY_STATUS: Readonly<Record<number, Refusal>> = {
-  401: { message: "This room needs its stream key.", again: false },
-  403: { message: "The stream key is not right for this room.", again: false },
-  404: { message: "There is no such room.", again: false },
-  409: { message: "Somebody else is live in this room. Trying again.", again: true },
-  422: { message: "This browser sends nothing that the server takes. Please use a recent Chrome, Edge or Safari.", again: false },
-  503: { message: "The server is full or restarting. Trying again.", again: true },
+  401: { says: ["refused.401"], again: false },
+  403: { says: ["refused.403"], again: false },
+  404: { says: ["refused.404"], again: false },
+  409: { says: ["refused.409"], again: true },
+  422: { says: ["refused.422"], again: false },
+  503: { says: ["refused.503"], again: true },
 };
+const STOPPED = 4103;
 
-export function explainStatus(status: number): Refusal {
-  return BY_STATUS[status] ?? { message: `The server answered ${status}. Trying again.`, again: true };
+/** Why a broadcast was not begun: the answer's status, its numbered reason, and for how long to wait (Retry-After). */
+export function explainStatus(status: number, code: number | null = null, waitS: string | null = null): Refusal {
+  if (code === STOPPED) return { says: ["refused.blocked"], again: false };
+  if (status === 403 && waitS) return { says: ["refused.wait", { s: waitS }], again: false };
+  return BY_STATUS[status] ?? { says: ["refused.other", { status }], again: true };
 }
 
-const BY_CODE: Readonly<Record<number, string>> = {
-  4001: "The server is restarting. Trying again.",
-  4100: "Somebody else went live in this room with the same key.",
-  4103: "The broadcast was stopped by an operator.",
+/** What a server says that has restarted: it knows no session of before. */
+const NOT_FOUND = 4104;
+const BY_CODE: Readonly<Record<number, StudioKey>> = {
+  4001: "ended.4001",
+  4100: "ended.4100",
+  4102: "ended.4102",
+  [STOPPED]: "ended.4103",
 };
 
 /** Why a session ended, by the server's numbered reason; null where it is not known. */
 export function explainEnd(code: number | null): Refusal {
-  const message = (code !== null && BY_CODE[code]) || "The connection was lost. Trying again.";
-  return { message, again: mayRetry(code) };
+  if (code === null || code === NOT_FOUND) return { says: ["ended.lost"], again: true };
+  const again = mayRetry(code);
+  return { says: [BY_CODE[code] ?? (again ? "ended.lost" : "ended.other")], again };
 }
 
 /** 1.8 Mb/s, 640 kb/s. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { bitrate, bytes, count, since } from "../console/words";
+import { bitrate, bytes, count, since } from "../../console/words";
 
 describe("numbers as people read them", () => {
   const now = Date.parse("2025-01-31T12:00:00Z");
