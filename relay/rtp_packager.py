@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
+from weakref import ref
 
 from media.event import Event
 from media.reasons import CODEC_CHANGED, Reason
@@ -37,6 +38,9 @@ CATCHING_UP = 3.0
 """Seconds after the sound was first wanted, in which a worker may still work off what is past."""
 FRESH_TICKS = TICKS_PER_SECOND // 5
 """Sound that is not further behind the live edge has caught up. It is usually 40 ms behind where it is made of AAC."""
+ASKED_FOR_TIME = 5.0
+"""Seconds after its end for which packets can be asked for again, by viewers who have gone on to another rung. They
+remember where they were for the next 4,096 packets of their own, which are minutes of a small rung."""
 REMEMBERED_PICTURES = 64
 """Pictures whose first packet is known: those that may be held back for another rendition, and then some."""
 
@@ -325,8 +329,15 @@ class RtpPackager:
         self._ended = True
         self.sender.close()
         self.viewers.clear()
+        self._scheduler.call_later(ASKED_FOR_TIME, _clear, ref(self.history))
         self.stream.detach(self)
         self._on_end(self)
+
+
+def _clear(history: ref[History]) -> None:
+    known = history()
+    if known is not None:
+        known.clear()
 
 
 def _missing(payloads: list[bytes]) -> int:
