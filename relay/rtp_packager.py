@@ -31,6 +31,9 @@ SOON = 0.3
 """Seconds. A keyframe that comes by itself within this is waited for."""
 MAX_PACKETS_PER_UNIT = 3000
 """Packets of one picture that the history can hold besides what joiners need. A 4K intra picture has 1,800."""
+MAX_SOUND = 1276
+"""Bytes of a packet of sound: the largest frame of Opus and its first byte (RFC 6716, 3.4). Several frames in one
+packet may have more: no fan-out sends that, and the picture that it leaves with would go down with it."""
 AUDIO_WAIT = 0.012
 """Seconds that sound waits for a picture to leave with, or for more sound. It must stay below the 20 ms in which
 browsers count the jitter of sound: they hold back the picture by as much, so that lips and sound stay together."""
@@ -263,12 +266,21 @@ class RtpPackager:
     def _push_sound(self, unit: AccessUnit) -> None:
         if not self._has_caught_up(unit):
             return
-        first = self.sender.head
-        self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
+        first, payloads, rtp_time = self.sender.head, packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0])
+        if len(payloads[0]) > MAX_SOUND:
+            self._leave_out(len(payloads[0]))
+            return
+        self._append(payloads, rtp_time, unit.pts)
         self.sender.note_keyframe(first)
         if not self._is_sound_waiting:
             self._is_sound_waiting = True
             self._scheduler.call_later(AUDIO_WAIT, self._send_sound)
+
+    def _leave_out(self, size: int) -> None:
+        if not self.oversized:
+            text = "sound with packets of %d bytes, more than %d, is left out for WebRTC viewers"
+            _log.warning(text, size, MAX_SOUND, extra={"room": self.stream.key})
+        self.oversized += 1
 
     def _send_sound(self) -> None:
         """It has waited long enough: to all whose pictures have not taken it along."""

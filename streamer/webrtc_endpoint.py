@@ -492,4 +492,7 @@ class WebRtcEndpoint:
             asyncio.get_running_loop().remove_writer(self._udp.socket)
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
-            callback()
+            try:
+                callback()
+            except Exception:  # noqa: BLE001  a bug of ours costs this sender, never the others
+                _log.exception("who waited for room in the socket could not go on")

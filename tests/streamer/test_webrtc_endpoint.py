@@ -24,7 +24,7 @@ from streamer.candidates import Candidates, local_addresses
 from streamer.config import WebRtcSettings
 from streamer.timers import Timers
 from streamer.udp_socket import Received, UdpSocket
-from streamer.webrtc_endpoint import Port
+from streamer.webrtc_endpoint import Port, WebRtcEndpoint
 from tests.support.webrtc_pair import CALLER
 from tests.support.whep_client import viewer
 from tests.support.whep_node import LiveNode, config, publishing, whep_node
@@ -279,6 +279,19 @@ def test_what_a_path_claims_to_carry_is_ignored(host: str, options: list[tuple[i
         assert [server.socket.getsockopt(*option) for option in options] == [5] * len(options), "IP_PMTUDISC_OMIT"
     finally:
         server.close()
+
+
+async def test_who_waits_for_room_goes_on_though_another_fails(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = WebRtcEndpoint(asyncio.get_running_loop().time)
+    await endpoint.listen("127.0.0.1", 0)
+    called = []
+    endpoint.when_writable(lambda: called.append("first"))
+    endpoint.when_writable(lambda: 1 // 0)
+    endpoint.when_writable(lambda: called.append("last"))
+    await eventually(lambda: not endpoint._is_writing)
+    assert called == ["first", "last"]
+    assert "ZeroDivisionError" in caplog.text
+    endpoint.close()
 
 
 def test_candidates_begin_with_the_address_that_was_reached_already() -> None:
