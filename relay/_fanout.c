@@ -32,6 +32,7 @@
 #define MAX_MESSAGES 64
 #define MAX_JOBS 256
 #define CONTROL_SIZE 128
+#define SINGLE_SENDS 1000 /* as relay.segmentation has it */
 #define NEW_ROUTE 10001 /* beyond any errno */
 #define NEW_HEADER 10002
 #ifndef UDP_SEGMENT
@@ -50,6 +51,7 @@ typedef struct {
     int control_level, control_type;
     unsigned char control[64];
     size_t control_size;
+    uint32_t single; /* sends until segmentation is tried again, which was refused for this viewer */
 } Session;
 
 /* The packets of a batch with the headers of one kind of viewer. */
@@ -403,7 +405,7 @@ static int is_segmentation_error(int error)
 }
 
 /* Send the first `count` messages, all of one socket. 0: all are dealt with; EAGAIN: the socket is full; else:
- * segmentation is refused. */
+ * segmentation was refused for one viewer, which gets packet by packet when it is called again. */
 static int flush(int fd, uint32_t count)
 {
     uint32_t done = 0;
@@ -418,8 +420,10 @@ static int flush(int fd, uint32_t count)
             continue;
         if (errno == EAGAIN || errno == EWOULDBLOCK)
             return EAGAIN;
-        if (messages[done].segments > 1 && is_segmentation_error(errno))
+        if (messages[done].segments > 1 && is_segmentation_error(errno)) {
+            jobs[messages[done].job].own.session->single = SINGLE_SENDS;
             return errno;
+        }
         jobs[messages[done].job].errors++; /* no route, or a firewall of our own: this viewer's loss */
         jobs[messages[done].job].sent = messages[done].end;
         done++;
@@ -441,7 +445,7 @@ static int send_jobs(uint32_t count, int segmentation)
         for (; start < (uint32_t)packets->count; start = end) {
             while (packets->run_end[run] <= start)
                 run++;
-            end = segmentation ? packets->run_end[run] : start + 1;
+            end = segmentation && !jobs[j].own.session->single ? packets->run_end[run] : start + 1;
             if (number == MAX_MESSAGES || used + MAX_RUN_SIZE > ARENA_SIZE || (number && fd != jobs[j].own.session->fd)) {
                 if ((status = flush(fd, number)) != 0)
                     return status;
@@ -633,6 +637,7 @@ static int load_job(State *state, PyObject *layouts, Span span, Span rides, Job 
     if (job->packets == NULL)
         return PyErr_Occurred() ? -1 : NEW_HEADER;
     Py_INCREF(job->packets);
+    job->own.session->single -= job->own.session->single > 0;
     if (job->packets->count > job->packets->own && job->rider.session == NULL) {
         PyErr_SetString(PyExc_TypeError, "packets of a rider for a target without one");
         return -1;
@@ -729,9 +734,9 @@ static Py_ssize_t settle_jobs(State *state, Span span, Span rides, uint32_t coun
  *
  * `layouts` has the Packets of a batch by the targets' `header`, and with its rider by a pair of headers; `first` is the
  * index of its first packet, `end` the one behind its last, and so for the rider, -1 without one. `done` targets, from
- * the front, are dealt with. status: 0; EAGAIN: the socket is full; another errno: segmentation is refused; NEW_ROUTE,
- * NEW_HEADER: nothing was sent, because target `done` has a route that its session was not told of, or a header for
- * which there are no packets. */
+ * the front, are dealt with. status: 0; EAGAIN: the socket is full; another errno: segmentation was refused for one
+ * target, call again with the same; NEW_ROUTE, NEW_HEADER: nothing was sent, because target `done` has a route that its
+ * session was not told of, or a header for which there are no packets. */
 static PyObject *fanout_send(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);

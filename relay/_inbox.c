@@ -14,6 +14,7 @@
 
 #include <netinet/in.h>
 #include <openssl/evp.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -289,11 +290,31 @@ static void reply(int fd, const Reader *self, unsigned char *answer, size_t size
     sendmsg(fd, &header, MSG_DONTWAIT);
 }
 
-/* TAKEN: a consent check, which is answered. ASIDE: something else. */
+/* Has it come to the address of ours that answers leave from? Always, where there is but one. */
+static int is_at_home(const Reader *self, struct msghdr *received)
+{
+    size_t at, size;
+    if (!self->control_size)
+        return 1;
+    if (self->control_level == IPPROTO_IPV6) {
+        at = offsetof(struct in6_pktinfo, ipi6_addr);
+        size = sizeof(struct in6_addr);
+    } else {
+        at = offsetof(struct in_pktinfo, ipi_spec_dst);
+        size = sizeof(struct in_addr);
+    }
+    for (struct cmsghdr *each = CMSG_FIRSTHDR(received); each != NULL; each = CMSG_NXTHDR(received, each))
+        if (each->cmsg_level == self->control_level && each->cmsg_type == self->control_type)
+            return at + size <= self->control_size && each->cmsg_len >= CMSG_LEN(at + size)
+                && memcmp(CMSG_DATA(each) + at, self->control + at, size) == 0;
+    return 0;
+}
+
+/* TAKEN: a consent check, which is answered. ASIDE: something else, or at another address of ours. */
 static int check(int fd, Reader *self, const unsigned char *datagram, size_t size, struct msghdr *received, double now)
 {
     unsigned char answer[MAX_ANSWER];
-    if (self->credentials == NULL)
+    if (self->credentials == NULL || !is_at_home(self, received))
         return ASIDE;
     size_t answered = answer_check(datagram, size, received->msg_name, self->credentials, self->username_size,
                                    self->credentials + self->username_size, self->password_size, answer);

@@ -5,8 +5,6 @@ Every implementation passes one contract suite. A native one is used where it wa
 
 from __future__ import annotations
 
-import errno
-import logging
 import socket
 from collections.abc import Iterable, Sequence
 from struct import Struct, pack, pack_into
@@ -17,18 +15,13 @@ from relay.native import load_native
 from relay.native_fanout import NativeFanOut
 from relay.rtp_batch import TAG_SIZE, HeaderKey, RtpBatch
 from relay.rtp_target import RtpTarget, find_place, find_rider, note_sent
+from relay.segmentation import REFUSALS, SINGLE_SENDS, UDP_SEGMENT, Segmentation, supports_segmentation
 from wire.srtp import GcmSender
 
-__all__ = ["FanOut", "GcmFanOut", "PacketFanOut", "choose_fan_out", "native_fan_out", "supports_segmentation"]
+__all__ = ["FanOut", "GcmFanOut", "PacketFanOut", "choose_fan_out", "native_fan_out"]
 
-_log = logging.getLogger(__name__)
-
-UDP_SEGMENT = 103
-"""linux/udp.h; Python 3.11 has no name for it."""
 _SOL_UDP = socket.IPPROTO_UDP
 _SEQUENCE = Struct("!H")
-_NO_SEGMENTATION = frozenset({errno.EIO, errno.EINVAL, errno.ENOTSUP, errno.ENOPROTOOPT, errno.EMSGSIZE})
-"""What a device without checksum offload, or an old kernel, answers to UDP_SEGMENT."""
 
 
 class FanOut(Protocol):
@@ -42,6 +35,10 @@ class FanOut(Protocol):
     @property
     def name(self) -> str:
         """For the log."""
+
+    @property
+    def refused(self) -> int:
+        """Segmented sends that were refused so far."""
 
     def add(self, target: RtpTarget) -> None:
         """Prepare for a target; call before its first `send`."""
@@ -64,18 +61,23 @@ class GcmFanOut:
     """
 
     def __init__(self, *, segmentation: bool) -> None:
-        self.segmentation = segmentation
+        self._segmentation = Segmentation(segmentation)
+        self._single: dict[RtpTarget, int] = {}
         self._used: tuple[RtpBatch, HeaderKey, HeaderKey | None, _Layout] | None = None
 
     @property
     def name(self) -> str:
-        return f"Python, {'UDP segmentation' if self.segmentation else 'packet by packet'}"
+        return f"Python, {self._segmentation}"
+
+    @property
+    def refused(self) -> int:
+        return self._segmentation.refused
 
     def add(self, target: RtpTarget) -> None:
         pass
 
     def remove(self, target: RtpTarget) -> None:
-        pass
+        self._single.pop(target, None)
 
     def send(self, batch: RtpBatch, targets: Sequence[RtpTarget]) -> int:
         for number, target in enumerate(targets):
@@ -93,16 +95,17 @@ class GcmFanOut:
         layout = self._find_layout(batch, target.header, None if rider is None else rider.header)
         sent = done = find_place(batch, target, rider)
         sendmsg, control, sockaddr = route.socket.sendmsg, route.control, route.sockaddr or None
-        for message in layout.messages(sent, segmented=self.segmentation):
+        segmented = self._segmentation.is_on and not (self._single and self._is_single(target))
+        for message in layout.messages(sent, segmented=segmented):
             layout.seal(batch, target, rider, message)
             try:
                 sendmsg((message.view,), control + message.cut, 0, sockaddr)
             except BlockingIOError:
                 break
             except OSError as exc:
-                if message.cut and exc.errno in _NO_SEGMENTATION:
-                    _log.warning("UDP segmentation stopped working (%s): sending packet by packet", exc)
-                    self.segmentation = False
+                if message.cut and exc.errno in REFUSALS:
+                    self._segmentation.note_refusal(exc.errno, batch.stamped_at)
+                    self._single[target] = SINGLE_SENDS
                     note_sent(batch, target, rider, sent, done)
                     return self._send_to(target, batch)
                 target.errors += 1  # no route, or a firewall of our own: this viewer's loss
@@ -110,6 +113,13 @@ class GcmFanOut:
         if done > sent:
             note_sent(batch, target, rider, sent, done)
         return done >= layout.count
+
+    def _is_single(self, target: RtpTarget) -> bool:
+        """Whether this send is packet by packet, because a segmented one was refused for this viewer lately."""
+        left = self._single.pop(target, 0)
+        if left > 1:
+            self._single[target] = left - 1
+        return left > 0
 
     def _find_layout(self, batch: RtpBatch, key: HeaderKey, rider_key: HeaderKey | None) -> _Layout:
         """Most viewers have the very headers of the one before."""
@@ -200,6 +210,7 @@ class PacketFanOut:
     """Packet by packet through each viewer's own SRTP session and port: for AES-CM, and for ICE-TCP."""
 
     name = "one by one"
+    refused = 0
 
     def add(self, target: RtpTarget) -> None:
         pass
@@ -233,18 +244,3 @@ def native_fan_out(*, segmentation: bool) -> FanOut | None:
     """The one in C; None where it was not built."""
     module = load_native()
     return None if module is None else NativeFanOut(module, segmentation=segmentation)
-
-
-def supports_segmentation() -> bool:
-    """Whether the kernel cuts one send into datagrams: two bytes to ourselves on loopback, as two datagrams."""
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
-    ):
-        try:
-            receiver.bind(("127.0.0.1", 0))
-            receiver.settimeout(0.1)
-            sender.sendmsg([b"ab"], [(_SOL_UDP, UDP_SEGMENT, pack("=H", 1))], 0, receiver.getsockname())
-            return receiver.recv(16) == b"a" and receiver.recv(16) == b"b"
-        except OSError:
-            return False

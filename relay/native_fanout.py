@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import errno
-import logging
-import os
 from collections.abc import Sequence
 from types import ModuleType
 
 from relay.rtp_batch import Cargo, RtpBatch
 from relay.rtp_target import RtpTarget
+from relay.segmentation import Segmentation
 from wire.srtp import GcmSender
 
 __all__ = ["NativeFanOut"]
-
-_log = logging.getLogger(__name__)
 
 
 class NativeFanOut:
     """Keeps a cipher of OpenSSL's for each target, as long as it is added. The extension reads the targets itself."""
 
     def __init__(self, module: ModuleType, *, segmentation: bool) -> None:
-        self.segmentation = segmentation
+        self._segmentation = Segmentation(segmentation)
         self._module = module
 
     @property
     def name(self) -> str:
-        return f"C, {'UDP segmentation' if self.segmentation else 'packet by packet'}"
+        return f"C, {self._segmentation}"
+
+    @property
+    def refused(self) -> int:
+        return self._segmentation.refused
 
     def add(self, target: RtpTarget) -> None:
         sender = target.sender
@@ -49,7 +50,8 @@ class NativeFanOut:
     def _send_turn(self, batch: RtpBatch, targets: list[RtpTarget]) -> int:
         while True:
             rider = () if batch.rider is None else (batch.rider.first, batch.rider.end)
-            status, done = self._module.send(batch.layouts, batch.first, batch.end, targets, self.segmentation, *rider)
+            segmentation = self._segmentation.is_on
+            status, done = self._module.send(batch.layouts, batch.first, batch.end, targets, segmentation, *rider)
             if status in (0, errno.EAGAIN):
                 return int(done)
             if status == self._module.NEW_ROUTE:
@@ -57,8 +59,7 @@ class NativeFanOut:
             elif status == self._module.NEW_HEADER:
                 self._pack(batch, targets[done])
             else:
-                _log.warning("UDP segmentation stopped working (%s): sending packet by packet", os.strerror(status))
-                self.segmentation = False
+                self._segmentation.note_refusal(status, batch.stamped_at)
 
     def _pack(self, batch: RtpBatch, target: RtpTarget) -> None:
         """What all viewers with the same kind of header share, with and without a rider."""

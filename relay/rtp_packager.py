@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
+from weakref import ref
 
 from media.event import Event
 from media.reasons import CODEC_CHANGED, Reason
@@ -30,6 +31,9 @@ SOON = 0.3
 """Seconds. A keyframe that comes by itself within this is waited for."""
 MAX_PACKETS_PER_UNIT = 3000
 """Packets of one picture that the history can hold besides what joiners need. A 4K intra picture has 1,800."""
+MAX_SOUND = 1276
+"""Bytes of a packet of sound: the largest frame of Opus and its first byte (RFC 6716, 3.4). Several frames in one
+packet may have more: no fan-out sends that, and the picture that it leaves with would go down with it."""
 AUDIO_WAIT = 0.012
 """Seconds that sound waits for a picture to leave with, or for more sound. It must stay below the 20 ms in which
 browsers count the jitter of sound: they hold back the picture by as much, so that lips and sound stay together."""
@@ -37,6 +41,9 @@ CATCHING_UP = 3.0
 """Seconds after the sound was first wanted, in which a worker may still work off what is past."""
 FRESH_TICKS = TICKS_PER_SECOND // 5
 """Sound that is not further behind the live edge has caught up. It is usually 40 ms behind where it is made of AAC."""
+ASKED_FOR_TIME = 5.0
+"""Seconds after its end for which packets can be asked for again, by viewers who have gone on to another rung. They
+remember where they were for the next 4,096 packets of their own, which are minutes of a small rung."""
 REMEMBERED_PICTURES = 64
 """Pictures whose first packet is known: those that may be held back for another rendition, and then some."""
 
@@ -259,12 +266,21 @@ class RtpPackager:
     def _push_sound(self, unit: AccessUnit) -> None:
         if not self._has_caught_up(unit):
             return
-        first = self.sender.head
-        self._append(packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0]), unit.pts)
+        first, payloads, rtp_time = self.sender.head, packetise(unit), self._opus.rtp_time(unit.pts, unit.parts[0])
+        if len(payloads[0]) > MAX_SOUND:
+            self._leave_out(len(payloads[0]))
+            return
+        self._append(payloads, rtp_time, unit.pts)
         self.sender.note_keyframe(first)
         if not self._is_sound_waiting:
             self._is_sound_waiting = True
             self._scheduler.call_later(AUDIO_WAIT, self._send_sound)
+
+    def _leave_out(self, size: int) -> None:
+        if not self.oversized:
+            text = "sound with packets of %d bytes, more than %d, is left out for WebRTC viewers"
+            _log.warning(text, size, MAX_SOUND, extra={"room": self.stream.key})
+        self.oversized += 1
 
     def _send_sound(self) -> None:
         """It has waited long enough: to all whose pictures have not taken it along."""
@@ -325,8 +341,15 @@ class RtpPackager:
         self._ended = True
         self.sender.close()
         self.viewers.clear()
+        self._scheduler.call_later(ASKED_FOR_TIME, _clear, ref(self.history))
         self.stream.detach(self)
         self._on_end(self)
+
+
+def _clear(history: ref[History]) -> None:
+    known = history()
+    if known is not None:
+        known.clear()
 
 
 def _missing(payloads: list[bytes]) -> int:

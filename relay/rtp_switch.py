@@ -168,7 +168,7 @@ class RtpSwitch:
             self._join(t)
 
     def abandon(self, reason: Reason) -> None:
-        """Arrival: the new packager has ended. An orphan's owner is told by that packager."""
+        """Arrival: the new packager has ended. An orphan stays one: its owner sees it, and calls `retarget`."""
         self.cancel()
 
     def _use_keyframe(self, held: _Held, t: int) -> None:

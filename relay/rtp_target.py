@@ -75,6 +75,14 @@ class RtpTarget:
         """The viewer's own index of the next packet."""
         return self.next - self.base
 
+    @property
+    def since_move(self) -> tuple[int, History] | None:
+        """The first shared packet since the last `move`, and its history; None before the first."""
+        if not self._spans:
+            return None
+        last = self._spans[-1]
+        return last.first + last.base, last.history
+
     def move(self, shared: int, history: History) -> None:
         """Continue with this shared packet, under the viewer's next own index: a join, a replay, a skip or a switch."""
         own = self.next_own

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from relay.rtp_batch import TAG_SIZE, SharedPacket
 from relay.rtp_sender import Scheduler
-from relay.rtp_target import History, RtpTarget
+from relay.rtp_target import RtpTarget
 
 __all__ = ["RtxProbe"]
 
@@ -44,12 +44,12 @@ class RtxProbe:
         self._until = 0.0
         self._owed = 0.0
         self._is_running = False
-        self._source: tuple[RtpTarget, History] | None = None
+        self._target: RtpTarget | None = None
 
-    def fill(self, bits_per_second: int, target: RtpTarget, history: History) -> None:
+    def fill(self, bits_per_second: int, target: RtpTarget) -> None:
         """So much besides everything else, for a moment. 0 ends it at once."""
         self._fill = bits_per_second
-        self._source = (target, history)
+        self._target = target
         self._until = self._now() + LIFETIME
         if bits_per_second and not self._is_running:
             self._is_running = True
@@ -57,12 +57,12 @@ class RtxProbe:
             self._step()
 
     def _step(self) -> None:
-        if not self._fill or self._source is None or self._now() >= self._until:
+        if not self._fill or self._target is None or self._now() >= self._until:
             self._is_running = False
             return
         now = self._now()
         self._owed += self._fill / 8 * STEP
-        for own, packet in self._choose(*self._source):
+        for own, packet in _choose(self._target):
             if self._owed <= 0:
                 break
             self._owed -= len(packet.payload) + HEADERS
@@ -71,10 +71,15 @@ class RtxProbe:
         self._owed = min(self._owed, 0.0)
         self._scheduler.call_later(STEP, self._step)
 
-    def _choose(self, target: RtpTarget, history: History) -> list[tuple[int, SharedPacket]]:
-        newest = target.next - 1
-        recent = (history.get(index) for index in range(newest, max(newest - RECENT_PACKETS, -1), -1))
-        found = [(packet.shared - target.base, packet) for packet in recent if packet is not None]
-        found = [(own, packet) for own, packet in found if own > 0]
-        large = [entry for entry in found if len(entry[1].payload) >= MIN_PAYLOAD] or found
-        return (large * MAX_BURST)[:MAX_BURST] if large else []
+
+def _choose(target: RtpTarget) -> list[tuple[int, SharedPacket]]:
+    """With their own indices. What went out before the target was moved had other ones than its `base` says now."""
+    since = target.since_move
+    if since is None:
+        return []
+    first, history = since
+    newest = target.next - 1
+    recent = (history.get(index) for index in range(newest, max(newest - RECENT_PACKETS, first - 1), -1))
+    found = [(packet.shared - target.base, packet) for packet in recent if packet is not None]
+    large = [entry for entry in found if len(entry[1].payload) >= MIN_PAYLOAD] or found
+    return (large * MAX_BURST)[:MAX_BURST] if large else []

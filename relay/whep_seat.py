@@ -175,6 +175,8 @@ class WhepSeat:
             self._sitter.give_up()
         elif self._is_stranded:
             self._is_stranded = not self._find_another()
+        elif self.switch is not None and self.switch.new.is_ended:
+            self._find_another()  # where there is none now, one may be there at the next look
         elif self.switch is not None:
             self.switch.insist()
 

@@ -179,7 +179,7 @@ class WhepSession:
             return
         sent = self.stream.bitrate(lane.packager.track.rendition) or 0
         fill = max(0, bits_per_second - sent) if bits_per_second else 0
-        self.prober.fill(fill, lane.target, lane.packager.history)
+        self.prober.fill(fill, lane.target)
         if (fill > 0) is not self._is_probed:
             self._is_probed = fill > 0
             self.port.read_reports(aside=not self._is_probed)  # each one may say that it was too much

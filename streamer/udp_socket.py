@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from struct import Struct
 
 from relay.endpoint import ControlMessage, UdpRoute
@@ -24,6 +26,8 @@ _FAMILY = Struct("=H")
 _CONTROL_SIZE = 128
 _IP_PKTINFO = 8
 """linux/in.h; Python 3.11 has no name for it."""
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT = 10, 23, 5
+"""linux/in.h and in6.h."""
 _WILDCARDS = ("0.0.0.0", "::", "")
 
 Received = tuple[bytes, PeerAddress, tuple[ControlMessage, ...]]
@@ -116,11 +120,23 @@ def _bind_one(family: socket.AddressFamily, host: str, port: int) -> socket.sock
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
             made.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        if sys.platform == "linux":
+            _ignore_path_mtu(made)
         made.bind((host, port))
     except OSError:
         made.close()
         raise
     return made
+
+
+def _ignore_path_mtu(made: socket.socket) -> None:
+    """Packets fit every usual path. One that claims less, perhaps by a forged ICMP message, gets fragments: the kernel
+    would refuse to cut a send into segments larger than that."""
+    with suppress(OSError):
+        made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)  # of a dual-stack socket as well
+    if made.family == socket.AF_INET6:
+        with suppress(OSError):
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
 
 
 def _address(raw: bytes) -> PeerAddress:

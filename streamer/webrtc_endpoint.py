@@ -427,7 +427,8 @@ class WebRtcEndpoint:
         message = self._parse_stun(datagram)
         ufrag = local_ufrag_of(message) if message is not None else None
         port = self._by_ufrag.get(ufrag) if ufrag is not None else None
-        if message is None or port is None or port.knows_check(message.transaction_id, address):
+        is_reachable = address.port or address.via  # nothing can be sent to port 0
+        if message is None or port is None or not is_reachable or port.knows_check(message.transaction_id, address):
             self.dropped["stun"] += 1
             return
         before = port.addresses.get(address)
@@ -491,4 +492,7 @@ class WebRtcEndpoint:
             asyncio.get_running_loop().remove_writer(self._udp.socket)
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
-            callback()
+            try:
+                callback()
+            except Exception:  # noqa: BLE001  a bug of ours costs this sender, never the others
+                _log.exception("who waited for room in the socket could not go on")

@@ -45,9 +45,9 @@ class WebRtcSide:
         self.endpoint = WebRtcEndpoint(
             now, _endpoint_limits(settings), public_addresses=settings.public_addresses, inbox=open_inbox()
         )
-        shared = choose_fan_out()
-        _log.info("WebRTC packets are sent by: %s", shared.name)
-        fan_outs = FanOuts(shared, PacketFanOut())
+        self._shared = choose_fan_out()
+        _log.info("WebRTC packets are sent by: %s", self._shared.name)
+        fan_outs = FanOuts(self._shared, PacketFanOut())
         self.whep = WhepRelay(hub, self.endpoint, fan_outs, now, _whep_limits(settings), room_exists=knows)
         self.whip = WhipIngest(hub, self.endpoint, authorize, clock, _whip_limits(settings))
 
@@ -66,7 +66,9 @@ class WebRtcSide:
         return chain(self.whep.routes(), self.whip.routes())
 
     def samples(self) -> Iterator[Sample]:
-        return webrtc_samples(self.endpoint, self.whep, self.whip)
+        refused, text = self._shared.refused, "Segmented sends (GSO) that were refused for one viewer"
+        yield Sample("streamer_webrtc_segmentation_refused_total", "counter", text, refused)
+        yield from webrtc_samples(self.endpoint, self.whep, self.whip)
 
     def set_settings(self, settings: WebRtcSettings) -> None:
         """Other limits from now on."""

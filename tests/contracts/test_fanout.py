@@ -8,10 +8,12 @@ from contextlib import ExitStack
 
 import pytest
 
+from relay import segmentation
 from relay.endpoint import UdpRoute
-from relay.fanout import FanOut, GcmFanOut, PacketFanOut, native_fan_out, supports_segmentation
+from relay.fanout import FanOut, GcmFanOut, PacketFanOut, native_fan_out
 from relay.rtp_batch import HeaderKey, RtpBatch
 from relay.rtp_target import History
+from relay.segmentation import SINGLE_SENDS, TRY_INTERVAL, supports_segmentation
 from tests.support.rtp_viewers import SEND_TIME_ID, SSRC, Viewer, batch_of, drain, history_of, with_rider
 from wire.dtls import SrtpProfile
 from wire.rtp import extensions
@@ -64,6 +66,15 @@ class Rig:
             viewer = Viewer(self._seed, route=route, incoming=incoming, **options)
         self.fan_out.add(viewer.target)
         viewer.target.move(start, history or History())
+        return viewer
+
+    def refusing(self) -> Viewer:
+        """A viewer to whom the kernel sends no segments, as if its path were too narrow for them."""
+        viewer = self.viewer()
+        assert viewer.target.route is not None
+        refusing = self._open()
+        refusing.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+        viewer.target.route = UdpRoute(refusing, viewer.target.route.sockaddr)
         return viewer
 
     def pair(self, **options: int) -> Viewer:
@@ -230,19 +241,100 @@ def test_a_full_socket_loses_nothing_and_repeats_nothing(name: str) -> None:
         assert [packet.sequence for packet in viewer.received()] == list(range(1, 11))
 
 
-@pytest.mark.parametrize("name", ["python, segmented", "native, segmented"])
-def test_where_segmentation_is_refused_packets_leave_one_by_one(name: str, caplog: pytest.LogCaptureFixture) -> None:
+SEGMENTED = pytest.mark.parametrize("name", ["python, segmented", "native, segmented"])
+
+
+@SEGMENTED
+def test_where_segmentation_is_refused_packets_leave_one_by_one(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     fan_out = IMPLEMENTATIONS[name]()
     with ExitStack() as stack:
         rig = Rig(fan_out, stack)
         rig._sender.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)  # the kernel then refuses, as a bad device would
         viewers = [rig.viewer() for _ in range(5)]
+        monkeypatch.setattr(segmentation, "supports_segmentation", lambda: False)
         assert rig.send(batch_of(FRAME), *viewers) == 5
         assert "packet by packet" in fan_out.name
+        assert fan_out.refused == 1
         assert "packet by packet" in caplog.text
         for viewer in viewers:
             assert [packet.sequence for packet in viewer.received()] == list(range(1, 12))
             assert viewer.target.errors == 0
+
+
+@SEGMENTED
+def test_one_viewer_that_takes_no_segments_is_sent_packets_and_the_others_segments(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as stack:
+        rig = Rig(IMPLEMENTATIONS[name](), stack)
+        first, narrow, last = rig.viewer(), rig.refusing(), rig.viewer()
+        for frame in range(3):
+            assert rig.send(batch_of(FRAME, first=11 * frame), first, narrow, last) == 3
+        for viewer in (first, narrow, last):
+            assert [packet.sequence for packet in viewer.received()] == list(range(1, 34))
+            assert (viewer.target.packets, viewer.target.octets) == (33, 3 * sum(FRAME))
+            assert viewer.target.errors == 0
+        assert "UDP segmentation" in rig.fan_out.name
+        assert rig.fan_out.refused == 1, "it is not asked again with each picture"
+        assert "stopped working" not in caplog.text
+
+
+@SEGMENTED
+def test_sound_that_rides_to_a_viewer_that_takes_no_segments_arrives_once(name: str) -> None:
+    with ExitStack() as stack:
+        rig = Rig(IMPLEMENTATIONS[name](), stack)
+        narrow, other = rig.pair(), rig.pair()
+        route = rig.refusing().target.route
+        assert narrow.target.route is not None
+        assert route is not None
+        narrow.target.route = UdpRoute(route.socket, narrow.target.route.sockaddr)
+        assert rig.send(with_rider(batch_of([1160] * 4), [160]), narrow, other) == 2
+        for pair in (narrow, other):
+            got = pair.received()
+            assert [packet.sequence for packet in _of_stream(got, SSRC)] == [1, 2, 3, 4]
+            assert [packet.sequence for packet in _of_stream(got, SSRC + 1)] == [1]
+        assert rig.fan_out.refused == 1
+
+
+@SEGMENTED
+def test_segments_are_tried_again_after_a_while(name: str) -> None:
+    with ExitStack() as stack:
+        rig = Rig(IMPLEMENTATIONS[name](), stack)
+        narrow = rig.refusing()
+        for number in range(SINGLE_SENDS + 2):
+            rig.send(batch_of([8, 8], first=2 * number), narrow)
+        assert rig.fan_out.refused == 2
+        assert len(narrow.received()) == 2 * SINGLE_SENDS + 4
+
+
+@SEGMENTED
+def test_a_viewer_at_port_0_costs_the_others_nothing(name: str) -> None:
+    with ExitStack() as stack:
+        rig = Rig(IMPLEMENTATIONS[name](), stack)
+        first, nowhere, last = rig.viewer(), rig.viewer(), rig.viewer()
+        nowhere.target.route = UdpRoute(rig._sender, ("127.0.0.1", 0))
+        assert rig.send(batch_of(FRAME), first, nowhere, last) == 3
+        assert len(first.received()) == len(last.received()) == 11
+        assert (nowhere.target.next, nowhere.target.errors) == (11, 11)
+        assert "UDP segmentation" in rig.fan_out.name
+
+
+@SEGMENTED
+def test_refusals_by_many_viewers_are_one_line_in_the_log(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = []
+    monkeypatch.setattr(segmentation, "supports_segmentation", lambda: tries.append(None) or True)
+    caplog.set_level("INFO")
+    with ExitStack() as stack:
+        rig = Rig(IMPLEMENTATIONS[name](), stack)
+        assert rig.send(batch_of(FRAME), *[rig.refusing() for _ in range(20)]) == 20
+        assert rig.fan_out.refused == 20
+        assert len(tries) == len(caplog.messages) == 1
+        rig.send(batch_of(FRAME, stamped_at=1.5 + TRY_INTERVAL), rig.refusing())
+        assert len(tries) == len(caplog.messages) == 2
 
 
 @pytest.mark.parametrize("name", ["python, segmented", "native, segmented", "python", "native"])

@@ -13,6 +13,7 @@ import pytest
 
 from relay.endpoint import UdpRoute
 from relay.report_inbox import ReportInbox, ReportReader, open_inbox
+from streamer.udp_socket import UdpSocket
 from tests.support.mutations import mutations
 from tests.support.webrtc_pair import CALLER
 from tests.support.whep_client import viewer
@@ -170,6 +171,33 @@ def test_credentials_and_control_messages_have_bounds() -> None:
     with pytest.raises(ValueError, match="65"):
         rig.inbox.listen(rig.route.raw_sockaddr, rig.reader, ((0, 0, bytes(65)),))
     rig.close()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_check_at_another_address_of_ours_is_not_answered_from_the_first(host: str) -> None:
+    """RFC 8445, 7.3.1: a response goes out from the address that the request came to, else its pair has failed."""
+    inbox = open_inbox()
+    if inbox is None:
+        pytest.skip("relay._fanout was not built")
+    server = UdpSocket(host, 0, inbox)
+    reader = inbox.reader(bytes(16), bytes(12))
+    reader.answer(USERNAME.encode(), PASSWORD)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        client.settimeout(5)
+        for home in ("127.0.0.2", "127.0.0.3"):
+            client.sendto(b"hello", (home, server.port))
+            ((_, address, control),) = server.receive(1)
+            inbox.listen(server.route(address, ()).raw_sockaddr, reader, control)
+            client.sendto(check(), (home, server.port))
+            assert list(server.receive(1)) == []
+            assert client.recvfrom(1000)[1] == (home, server.port)
+            client.sendto(check(), ("127.0.0.4", server.port))
+            ((left, _, control),) = server.receive(1)
+            assert left == check()
+            assert socket.inet_aton("127.0.0.4") in control[0][2], "Python knows from where to answer"
+    assert inbox.taken == 2
+    server.close()
 
 
 async def test_a_viewer_that_watches_is_answered_and_a_copied_check_moves_nothing(tmp_path: Path) -> None:

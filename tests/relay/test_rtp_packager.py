@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 
 import pytest
@@ -10,11 +11,16 @@ from media.gop import GopLimits
 from media.stream import Stream
 from media.ticks import TICKS_PER_SECOND
 from media.track import Codec
-from relay.fanout import PacketFanOut
-from relay.rtp_packager import CATCHING_UP, FRESH_TICKS, RtpPackager
+from relay.endpoint import UdpRoute
+from relay.fanout import FanOut, GcmFanOut, PacketFanOut, native_fan_out
+from relay.rtp_batch import RtpBatch
+from relay.rtp_packager import CATCHING_UP, FRESH_TICKS, MAX_SOUND, RtpPackager
 from relay.rtp_sender import FanOuts
+from relay.rtp_target import History
+from tests.support.rtp_viewers import Viewer, batch_of, drain
 from tests.support.scheduler import FakeScheduler
 from tests.support.units import FakeClock, audio_track, picture, sound
+from wire.dtls import SrtpProfile
 
 OPUS = audio_track(Codec.OPUS)
 EDGE = 2 * TICKS_PER_SECOND
@@ -62,6 +68,48 @@ def test_sound_that_is_always_late_is_heard_after_a_while(room: Room) -> None:
     assert not room.push(TICKS_PER_SECOND)
     room.scheduler.run_until(100.0 + CATCHING_UP + 0.1)
     assert room.push(TICKS_PER_SECOND)
+
+
+def test_sound_that_is_too_large_is_left_out_and_what_follows_is_in_its_time(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    packager, times = room.packager, []
+    for number, size in enumerate((100, MAX_SOUND, MAX_SOUND + 1, 2000, 200)):
+        packager.push(sound(EDGE + number * STEP, track=OPUS, size=size))
+        times.append(packager.rtp_time)
+    sent = [packager.history.get(index) for index in range(packager.sender.head)]
+    assert [len(packet.payload) for packet in sent if packet] == [100, MAX_SOUND, 200]
+    assert (times[-1] - times[0]) & 0xFFFFFFFF == 4 * 960
+    assert packager.oversized == 2
+    assert len(caplog.messages) == 1
+    assert "1277 bytes" in caplog.text
+
+
+@pytest.mark.parametrize("profile", list(SrtpProfile))
+@pytest.mark.parametrize("segmented", [True, False])
+def test_the_largest_sound_reaches_every_kind_of_viewer(room: Room, profile: SrtpProfile, segmented: bool) -> None:
+    room.packager.push(sound(EDGE, track=OPUS, size=MAX_SOUND))
+    packet = room.packager.history.get(0)
+    assert packet is not None
+    batch = batch_of([500])
+    batch.rider = RtpBatch([packet], 1.5)
+    udp = (socket.AF_INET, socket.SOCK_DGRAM)
+    with socket.socket(*udp) as ours, socket.socket(*udp) as to:
+        to.bind(("127.0.0.1", 0))
+        to.setblocking(False)
+        viewer = Viewer(1, profile=profile, route=UdpRoute(ours, to.getsockname()), rider_type=111)
+        shared: list[FanOut | None] = [GcmFanOut(segmentation=segmented), native_fan_out(segmentation=segmented)]
+        is_gcm = profile is SrtpProfile.AEAD_AES_128_GCM
+        for fan_out in shared if is_gcm else [PacketFanOut()]:
+            if fan_out is not None:
+                for target in (viewer.target, viewer.rider):
+                    fan_out.add(target)
+                    target.move(0, History())
+                fan_out.send(batch, [viewer.target])
+                fan_out.send(batch.rider, [viewer.rider])
+                got = drain(to) if is_gcm else viewer.port.sent
+                assert len(got) == 2
+                assert len(got[1]) > MAX_SOUND
 
 
 def test_the_fragments_of_a_picture_are_padded_to_one_size(room: Room) -> None:

@@ -11,6 +11,7 @@ import pytest
 from media.reasons import CODEC_CHANGED
 from media.track import SOURCE
 from relay.adaptation import Cause
+from relay.rtp_packager import ASKED_FOR_TIME
 from tests.support.ladder import SourceFilm
 from tests.support.ladder_link import LadderLink
 from tests.support.link import Conditions
@@ -95,6 +96,47 @@ def test_a_shed_rung_hands_its_viewers_on_and_takes_pinned_ones_back() -> None:
     assert link.session.renditions == ("180p",)
     assert link.is_whole(holes=4)[-1] == (320, 180)
     assert [cause for _, _, cause, _ in link.switches] == [Cause.SHED, Cause.ASKED]
+
+
+@pytest.mark.parametrize("wanted", [None, "180p"])
+def test_where_the_rung_below_is_shed_too_viewers_go_on_to_the_next(wanted: str | None) -> None:
+    link = watching("180p", wanted=wanted)
+    link.ladder.shed("180p")
+    link.ladder.shed("90p")
+    before = link.pair.now
+    link.run(2.5)
+    assert link.session.renditions == (SOURCE,)
+    assert min(shown.at for shown in link.viewer.shown if shown.at > before + 0.2) < before + 1.5
+    assert not link.closed
+    link.is_whole(holes=40)
+
+
+def test_where_all_other_rungs_are_shed_too_the_first_that_comes_back_is_shown() -> None:
+    link = watching("180p", wanted="180p")
+    link.stream.source_is_reordered = True
+    link.ladder.shed("180p")
+    link.ladder.shed("90p")
+    link.run(2)
+    before = len(link.viewer.shown)
+    link.ladder.offer("90p")
+    link.run(3)
+    assert link.session.renditions == ("90p",)
+    assert len(link.viewer.shown) > before + 10
+    assert not link.closed
+
+
+def test_what_an_ended_packager_has_sent_is_not_kept_for_those_who_have_moved_on() -> None:
+    link = watching("180p", wanted="180p")
+    old = link.packagers["180p"]
+    link.ladder.shed("180p")
+    link.run(1.5)
+    assert link.session.renditions == ("90p",)
+    assert old.is_ended
+    assert [span.history for span in link.session.target._spans].count(old.history) == 1
+    assert old.history.get(old.history.newest) is not None, "it may be asked for again"
+    link.run(ASKED_FOR_TIME)
+    assert not any(old.history._packets)
+    link.is_whole(holes=4)
 
 
 def test_without_another_rung_the_connection_waits_for_it_to_come_back() -> None:

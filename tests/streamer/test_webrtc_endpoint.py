@@ -7,6 +7,7 @@ import contextlib
 import gc
 import random
 import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,13 +24,15 @@ from streamer.candidates import Candidates, local_addresses
 from streamer.config import WebRtcSettings
 from streamer.timers import Timers
 from streamer.udp_socket import Received, UdpSocket
-from streamer.webrtc_endpoint import Port
+from streamer.webrtc_endpoint import Port, WebRtcEndpoint
+from tests.support.webrtc_pair import CALLER
 from tests.support.whep_client import viewer
 from tests.support.whep_node import LiveNode, config, publishing, whep_node
 from wire import stun
 from wire.dtls import DtlsConnection
 from wire.ice_tcp import frame
 from wire.rtp import rtcp
+from wire.stun import Address
 from wire.webrtc import WebRtcPeer
 
 
@@ -129,6 +132,20 @@ async def test_a_check_with_a_wrong_password_verifies_nothing(live: LiveNode) ->
         assert stun.parse(answer).error_code == stun.UNAUTHENTICATED
         assert live.node.webrtc.endpoint.verified_addresses == addresses
         await client.until(len(client.packets) + 10)
+
+
+async def test_a_check_from_port_0_moves_no_media(live: LiveNode) -> None:
+    """Nothing can be sent there, and the kernel's answer to a send would look like one about all viewers."""
+    async with viewer(live.whep) as client:
+        await client.until(1)
+        endpoint, (session,) = live.node.webrtc.endpoint, live.node.webrtc.whep.sessions()
+        remote, dropped = session.port.peer.remote, endpoint.dropped["stun"]
+        good = client._check(client.server, CALLER)
+        endpoint._receive(good, Address("127.0.0.1", 0), ())
+        assert endpoint.dropped["stun"] == dropped + 1
+        assert session.port.peer.remote == remote
+        endpoint._receive(good, Address("127.0.0.1", 9), ())
+        assert session.port.peer.remote == Address("127.0.0.1", 9), "from anywhere else it does"
 
 
 async def test_a_viewer_that_moves_is_followed(live: LiveNode) -> None:
@@ -252,6 +269,29 @@ def test_a_wildcard_socket_answers_from_the_address_that_was_contacted(inbox: Re
                 assert (answer, source[0]) == (b"hi", contacted)
     finally:
         server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="numbers of Linux")
+@pytest.mark.parametrize(("host", "options"), [("127.0.0.1", [(0, 10)]), ("::", [(0, 10), (41, 23)])])
+def test_what_a_path_claims_to_carry_is_ignored(host: str, options: list[tuple[int, int]]) -> None:
+    server = UdpSocket(host, 0)
+    try:
+        assert [server.socket.getsockopt(*option) for option in options] == [5] * len(options), "IP_PMTUDISC_OMIT"
+    finally:
+        server.close()
+
+
+async def test_who_waits_for_room_goes_on_though_another_fails(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = WebRtcEndpoint(asyncio.get_running_loop().time)
+    await endpoint.listen("127.0.0.1", 0)
+    called = []
+    endpoint.when_writable(lambda: called.append("first"))
+    endpoint.when_writable(lambda: 1 // 0)
+    endpoint.when_writable(lambda: called.append("last"))
+    await eventually(lambda: not endpoint._is_writing)
+    assert called == ["first", "last"]
+    assert "ZeroDivisionError" in caplog.text
+    endpoint.close()
 
 
 def test_candidates_begin_with_the_address_that_was_reached_already() -> None:
