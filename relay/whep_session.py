@@ -46,7 +46,12 @@ STEADY = 15 / 16
 _NTP_UNIX = 2_208_988_800
 """Seconds from 1900 to 1970."""
 
-_REASONS = {CloseCause.SILENT: VANISHED, CloseCause.NO_CHECK: IDLE, CloseCause.HANDSHAKE: IDLE}
+_REASONS = {
+    CloseCause.SILENT: VANISHED,
+    CloseCause.NO_CHECK: IDLE,
+    CloseCause.HANDSHAKE: IDLE,
+    CloseCause.FAILED: RECONNECT,
+}
 
 
 @dataclass(slots=True)
