@@ -32,7 +32,7 @@ from wire.ice import CREDENTIAL_RANDOM_SIZE, local_ufrag_of, make_credentials
 from wire.sdp import LocalTransport, RemoteTransport
 from wire.stun import Address as PeerAddress
 from wire.stun import StunMessage
-from wire.webrtc import PeerEvent, WebRtcPeer
+from wire.webrtc import CloseCause, PeerClosed, PeerEvent, WebRtcPeer
 
 __all__ = ["EndpointLimits", "Port", "WebRtcEndpoint"]
 
@@ -44,6 +44,8 @@ MAX_ADDRESSES = 16
 """Verified addresses of one peer that are remembered, as many as its ICE agent remembers."""
 MAX_PENDING = 2048
 """Answers that wait for a full socket; handshakes and checks repeat themselves, so the rest is dropped."""
+LOG_INTERVAL = 1.0
+"""Seconds between two tracebacks in the log: what one datagram can bring about, a flood of them can too."""
 PORT_ATTEMPTS = 16
 """With port 0 the same number has to be free for UDP and for TCP."""
 
@@ -163,9 +165,23 @@ class Port:
         return None if self._is_closed else self.peer.next_timeout(now)
 
     def handle_timeout(self, now: float) -> None:
-        if self._reader is not None:
-            self.peer.note_heard(self._reader.heard_at)
-        self.receive(self.peer.handle_timeout(now), now)
+        try:
+            if self._reader is not None:
+                self.peer.note_heard(self._reader.heard_at)
+            self.receive(self.peer.handle_timeout(now), now)
+        except Exception:  # noqa: BLE001  a bug of ours costs this peer, never another
+            self.fail(now)
+
+    def fail(self, now: float) -> None:
+        """Close it, and tell its owner, for the exception that is being handled."""
+        self._endpoint.log_failure(self, now)
+        if self._is_closed:
+            return
+        try:
+            self._owner.on_events((PeerClosed(CloseCause.FAILED),), now)
+        except Exception:  # noqa: BLE001  the owner may be what failed
+            self._endpoint.log_failure(self, now)
+        self.close()
 
 
 class WebRtcEndpoint:
@@ -198,6 +214,7 @@ class WebRtcEndpoint:
         self._pending: deque[tuple[bytes, UdpRoute]] = deque()
         self._waiting: list[Callable[[], object]] = []
         self._is_writing = False
+        self._logged_at = float("-inf")
 
     def __repr__(self) -> str:
         return f"<WebRtcEndpoint {self._udp} peers={len(self._ports)} half_open={self.half_open}>"
@@ -356,6 +373,13 @@ class WebRtcEndpoint:
         self._pending.append((datagram, route))
         self._wait_for_room()
 
+    def log_failure(self, port: Port, now: float) -> None:
+        """Call in an `except`."""
+        self.dropped["error"] += 1
+        if now - self._logged_at >= LOG_INTERVAL:
+            self._logged_at = now
+            _log.exception("a peer is closed for an error: %s", port)
+
     def forget(self, port: Port) -> None:
         self.timers.forget(port)
         self._ports.pop(port, None)
@@ -411,25 +435,39 @@ class WebRtcEndpoint:
 
     def _receive(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> None:
         self._handled += 1
-        now = self._now()
-        if datagram and datagram[0] < 4:  # RFC 7983, 7
-            self._receive_stun(datagram, address, control, now)
-            return
-        port = self._by_address.get(address)
+        is_stun = bool(datagram) and datagram[0] < 4  # RFC 7983, 7
+        message = self._parse_stun(datagram) if is_stun else None
+        port = self._checked_port(message, address) if is_stun else self._by_address.get(address)
         if port is None:
-            self.dropped["unknown address"] += 1
+            self.dropped["stun" if is_stun else "unknown address"] += 1
             return
-        port.receive(port.peer.receive_datagram(datagram, address, now), now)
+        now = self._now()
+        try:
+            if message is None:
+                port.receive(port.peer.receive_datagram(datagram, address, now), now)
+            else:
+                self._receive_check(port, datagram, message, address, control=control, now=now)
+        except Exception:  # noqa: BLE001  a bug of ours costs this peer, never another
+            port.fail(now)
 
-    def _receive_stun(
-        self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...], now: float
-    ) -> None:
-        message = self._parse_stun(datagram)
+    def _checked_port(self, message: StunMessage | None, address: PeerAddress) -> Port | None:
+        """Whom a check is for."""
         ufrag = local_ufrag_of(message) if message is not None else None
         port = self._by_ufrag.get(ufrag) if ufrag is not None else None
         if message is None or port is None or port.knows_check(message.transaction_id, address):
-            self.dropped["stun"] += 1
-            return
+            return None
+        return port
+
+    def _receive_check(
+        self,
+        port: Port,
+        datagram: bytes,
+        message: StunMessage,
+        address: PeerAddress,
+        *,
+        control: tuple[ControlMessage, ...],
+        now: float,
+    ) -> None:
         before = port.addresses.get(address)
         port.addresses[address] = control  # so that the answer leaves from the address that was contacted
         events = port.peer.receive_check(datagram, message, address, now)

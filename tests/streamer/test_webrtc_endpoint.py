@@ -24,10 +24,12 @@ from streamer.config import WebRtcSettings
 from streamer.timers import Timers
 from streamer.udp_socket import Received, UdpSocket
 from streamer.webrtc_endpoint import Port
+from tests.support.odd_certificate import odd_context
+from tests.support.webrtc_pair import CALLER
 from tests.support.whep_client import viewer
 from tests.support.whep_node import LiveNode, config, publishing, whep_node
 from wire import stun
-from wire.dtls import DtlsConnection
+from wire.dtls import DtlsConnection, DtlsRole
 from wire.ice_tcp import frame
 from wire.rtp import rtcp
 from wire.webrtc import WebRtcPeer
@@ -129,6 +131,61 @@ async def test_a_check_with_a_wrong_password_verifies_nothing(live: LiveNode) ->
         assert stun.parse(answer).error_code == stun.UNAUTHENTICATED
         assert live.node.webrtc.endpoint.verified_addresses == addresses
         await client.until(len(client.packets) + 10)
+
+
+async def test_a_certificate_that_cannot_be_read_closes_its_own_peer_only(live: LiveNode, tmp_path: Path) -> None:
+    async with viewer(live.whep) as client, viewer(live.whep, leave=False) as odd:
+        ours = odd.peer._dtls._fingerprints
+        odd.peer._dtls = DtlsConnection(odd_context(4, tmp_path), DtlsRole.CLIENT, fingerprints=ours)
+        await eventually(lambda: live.node.webrtc.whep.closed == {"idle": 1})
+        await client.until(len(client.packets) + 20)
+        assert live.node.webrtc.endpoint.peers == 1
+        assert "error" not in live.node.webrtc.endpoint.dropped
+
+
+@pytest.mark.parametrize("fails", ["receive_datagram", "receive_check", "handle_timeout"])
+async def test_an_error_of_ours_costs_one_peer(
+    live: LiveNode, fails: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = live.node.webrtc.endpoint
+
+    def fail(*arguments: object) -> None:
+        raise ArithmeticError("a bug of ours")
+
+    async with viewer(live.whep, leave=False) as first, viewer(live.whep) as second:
+        await first.until(1)
+        await second.until(1)
+        broken, whole = endpoint._ports
+        (broken_at,), (whole_at,) = broken.addresses, whole.addresses
+        heard: list[bytes] = []
+        monkeypatch.setattr(broken.peer, fails, fail)
+        monkeypatch.setattr(whole.peer, "receive_datagram", lambda datagram, *_: heard.append(datagram) or ())
+        if fails == "handle_timeout":
+            broken.handle_timeout(0.0)
+        else:
+            bad = bytes([128]) * 20 if fails == "receive_datagram" else first._check(first.server, CALLER)
+            batch = [(bad, broken_at, ()), (b"\x80 of the same batch", whole_at, ())]
+            monkeypatch.setattr(endpoint._udp, "receive", lambda count: batch)
+            endpoint._on_readable()
+            monkeypatch.undo()
+            assert b"\x80 of the same batch" in heard
+        monkeypatch.undo()
+        assert list(endpoint._ports) == [whole]
+        assert live.node.webrtc.whep.closed == {"reconnect": 1}
+        assert endpoint.dropped["error"] == 1
+        await second.until(len(second.packets) + 20)
+    assert caplog.text.count("ArithmeticError: a bug of ours") == 1
+
+
+async def test_a_flood_of_errors_is_logged_once_a_second(live: LiveNode, caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = live.node.webrtc.endpoint
+    async with viewer(live.whep, leave=False) as client:
+        await client.until(1)
+        (port,) = endpoint._ports
+        for number in range(100):
+            endpoint.log_failure(port, 1e6 + number / 50)
+    assert endpoint.dropped["error"] == 100
+    assert caplog.text.count("closed for an error") == 2
 
 
 async def test_a_viewer_that_moves_is_followed(live: LiveNode) -> None:
