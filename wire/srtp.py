@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from wire.dtls import SrtpKeys, SrtpProfile
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
+from wire.rtp.history import DEFAULT_CAPACITY
 from wire.rtp.packet import header_size
 
 __all__ = [
@@ -259,10 +260,11 @@ _WINDOW_MASK = (1 << REPLAY_WINDOW) - 1
 
 class _CmSender:
     """AES128_CM_HMAC_SHA1_80, outgoing. libsrtp follows the sequence numbers itself, so indices must begin below 2^16
-    and stay within 2^15 of each other."""
+    and stay within 2^15 of each other. What is further behind than a history reaches is not protected again."""
 
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
         policy = _cm_policy(master_key, master_salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+        policy.window_size = DEFAULT_CAPACITY  # whatever may be asked for again
         policy.allow_repeat_tx = True  # the same packet may be asked for again, and is then the same to the byte
         self._session = pylibsrtp.Session(policy)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.support.mutations import parses_or_raises_wire_error
 from wire.dtls import SrtpKeys, SrtpProfile
 from wire.errors import LimitExceeded, Truncated, Unsupported, WireError
+from wire.rtp.history import DEFAULT_CAPACITY
 from wire.rtp.packet import RtpPacket
 from wire.srtp import (
     MAX_INDEX,
@@ -176,6 +177,12 @@ def test_what_is_older_than_the_window_is_refused(both: tuple[SrtpSender, SrtpRe
     assert receiver.unprotect(sealed[2]) == packet(2)
     with pytest.raises(Replayed):
         receiver.unprotect(sealed[1])
+
+
+def test_a_packet_as_old_as_the_history_is_sent_again_the_same(both: tuple[SrtpSender, SrtpReceiver]) -> None:
+    sender, _ = both
+    sealed = [sender.protect(packet(index), index) for index in range(1, DEFAULT_CAPACITY + 1)]
+    assert sender.protect(packet(1), 1) == sealed[0]
 
 
 def test_a_changed_byte_anywhere_is_refused(both: tuple[SrtpSender, SrtpReceiver]) -> None:
