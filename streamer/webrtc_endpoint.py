@@ -72,6 +72,8 @@ class Port:
         self.peer = peer
         self.client = client
         self.addresses: dict[PeerAddress, tuple[ControlMessage, ...]] = {}
+        self.ufrags: tuple[str, ...] = ()
+        """By which checks find it: those that its agent answers to."""
         self._endpoint = endpoint
         self._owner = owner
         self._is_closed = False
@@ -314,16 +316,14 @@ class WebRtcEndpoint:
         )
         port = Port(self, owner, peer, peer_group(client))
         self._ports[port] = None
-        self._by_ufrag[local.ice.ufrag] = port
+        self._note_ufrags(port, peer.ice.local_ufrags)
         self.timers.note(port)
         return port
 
     def restart(self, port: Any, local: LocalTransport, *, remote_ufrag: str) -> None:
-        self._forget_ufrags(port)
         port.peer.ice.restart(local.ice, remote_ufrag=remote_ufrag)
         port.restart()
-        for ufrag in port.peer.ice.local_ufrags:
-            self._by_ufrag[ufrag] = port
+        self._note_ufrags(port, port.peer.ice.local_ufrags)
 
     def when_writable(self, callback: Callable[[], object]) -> None:
         self._waiting.append(callback)
@@ -383,7 +383,7 @@ class WebRtcEndpoint:
     def forget(self, port: Port) -> None:
         self.timers.forget(port)
         self._ports.pop(port, None)
-        self._forget_ufrags(port)
+        self._note_ufrags(port, ())
         for address in port.addresses:
             if self._by_address.get(address) is port:
                 del self._by_address[address]
@@ -472,6 +472,8 @@ class WebRtcEndpoint:
         port.addresses[address] = control  # so that the answer leaves from the address that was contacted
         events = port.peer.receive_check(datagram, message, address, now)
         is_good = port.peer.ice.verified_at(address) == now
+        if is_good and len(port.ufrags) > 1:
+            self._note_ufrags(port, port.peer.ice.local_ufrags)  # the first new check retires the old one
         if is_good and before is None:
             self._adopt(port, address)
         port.receive(events, now)
@@ -499,10 +501,14 @@ class WebRtcEndpoint:
             del port.addresses[oldest]
             self._by_address.pop(oldest, None)
 
-    def _forget_ufrags(self, port: Port) -> None:
-        for ufrag in port.peer.ice.local_ufrags:
+    def _note_ufrags(self, port: Port, ufrags: tuple[str, ...]) -> None:
+        """These are its own from now on, and no others."""
+        for ufrag in port.ufrags:
             if self._by_ufrag.get(ufrag) is port:
                 del self._by_ufrag[ufrag]
+        port.ufrags = ufrags
+        for ufrag in ufrags:
+            self._by_ufrag[ufrag] = port
 
     def _send_udp(self, datagram: bytes, route: UdpRoute) -> bool:
         try:

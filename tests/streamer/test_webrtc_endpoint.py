@@ -264,6 +264,26 @@ async def test_the_oldest_addresses_of_a_peer_are_forgotten(live: LiveNode, monk
             transport.close()
 
 
+async def test_restarts_leave_no_credentials_behind(live: LiveNode) -> None:
+    endpoint = live.node.webrtc.endpoint
+    async with viewer(live.whep, leave=False) as client:
+        await client.until(1)
+        client.checking = False
+        (port,) = endpoint._ports
+        for number in range(20):
+            for _ in range(1 + number % 2):  # every second one before the first check of the one before
+                local = endpoint.local_transport("127.0.0.1")
+                endpoint.restart(port, local, remote_ufrag=CALLER.ufrag)
+                assert len(endpoint._by_ufrag) == 2
+            client.server = local.ice
+            client.check()
+            await eventually(lambda: len(endpoint._by_ufrag) == 1)
+            assert list(endpoint._by_ufrag) == [local.ice.ufrag]
+        endpoint.restart(port, endpoint.local_transport("127.0.0.1"), remote_ufrag=CALLER.ufrag)
+        port.close()
+        assert not endpoint._by_ufrag
+
+
 async def test_five_hundred_joins_and_leaves_leave_nothing(live: LiveNode) -> None:
     webrtc = live.node.webrtc.endpoint
 
