@@ -42,6 +42,9 @@ DATAGRAMS_PER_TURN = 64
 """Datagrams that are read before the event loop gets a turn."""
 MAX_ADDRESSES = 16
 """Verified addresses of one peer that are remembered, as many as its ICE agent remembers."""
+HELD_FOR = 2.0
+"""Seconds since a connected peer was heard from an address for which no other can have it. Browsers report each second;
+a socket that really has another owner now repeats its checks."""
 MAX_PENDING = 2048
 """Answers that wait for a full socket; handshakes and checks repeat themselves, so the rest is dropped."""
 LOG_INTERVAL = 1.0
@@ -120,6 +123,13 @@ class Port:
     def knows_check(self, transaction_id: bytes, address: PeerAddress) -> bool:
         """Whether the reader has answered this check, which now comes from elsewhere: a copy must not move media."""
         return self._reader is not None and address != self._heard_from and self._reader.knows(transaction_id)
+
+    def holds(self, address: PeerAddress, now: float) -> bool:
+        """Whether it is connected and was heard from there just now."""
+        if self._reader is not None:
+            self.peer.note_heard(self._reader.heard_at)
+        heard_at = self.peer.ice.verified_at(address)
+        return self.peer.connected and heard_at is not None and now - heard_at < HELD_FOR
 
     def restart(self) -> None:
         """Checks come with other credentials from now on."""
@@ -435,13 +445,13 @@ class WebRtcEndpoint:
 
     def _receive(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> None:
         self._handled += 1
+        now = self._now()
         is_stun = bool(datagram) and datagram[0] < 4  # RFC 7983, 7
         message = self._parse_stun(datagram) if is_stun else None
-        port = self._checked_port(message, address) if is_stun else self._by_address.get(address)
+        port = self._checked_port(message, address, now) if is_stun else self._by_address.get(address)
         if port is None:
             self.dropped["stun" if is_stun else "unknown address"] += 1
             return
-        now = self._now()
         try:
             if message is None:
                 port.receive(port.peer.receive_datagram(datagram, address, now), now)
@@ -450,11 +460,14 @@ class WebRtcEndpoint:
         except Exception:  # noqa: BLE001  a bug of ours costs this peer, never another
             port.fail(now)
 
-    def _checked_port(self, message: StunMessage | None, address: PeerAddress) -> Port | None:
-        """Whom a check is for."""
+    def _checked_port(self, message: StunMessage | None, address: PeerAddress, now: float) -> Port | None:
+        """Whom a check is for. A source address is easily forged, so a good check must not take one that is in use."""
         ufrag = local_ufrag_of(message) if message is not None else None
         port = self._by_ufrag.get(ufrag) if ufrag is not None else None
         if message is None or port is None or port.knows_check(message.transaction_id, address):
+            return None
+        holder = self._by_address.get(address)
+        if holder is not None and holder is not port and holder.holds(address, now):
             return None
         return port
 

@@ -188,6 +188,29 @@ async def test_a_flood_of_errors_is_logged_once_a_second(live: LiveNode, caplog:
     assert caplog.text.count("closed for an error") == 2
 
 
+async def test_a_good_check_takes_no_address_that_is_in_use(live: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = live.node.webrtc.endpoint
+    async with viewer(live.whep) as first, viewer(live.whep) as second:
+        await first.until(1)
+        await second.until(1)
+        one, two = endpoint._ports
+        (its,) = one.addresses
+        await eventually(lambda: one.holds(its, endpoint._now()))
+        before, dropped = two.peer.remote, endpoint.dropped["stun"]
+        first.send(second._check(second.server, CALLER))  # as if `second` had forged its source
+        await eventually(lambda: endpoint.dropped["stun"] > dropped)
+        assert endpoint._by_address[its] is one
+        assert two.peer.remote == before
+        await first.until(len(first.packets) + 20)
+
+        monkeypatch.setattr(webrtc_endpoint, "HELD_FOR", 0.0)
+        first.checking = False
+        first.send(
+            second._check(second.server, CALLER)
+        )  # and as if the system had given it the port of one that is gone
+        await eventually(lambda: endpoint._by_address[its] is two)
+
+
 async def test_a_viewer_that_moves_is_followed(live: LiveNode) -> None:
     async with viewer(live.whep) as client:
         await client.until(5)
