@@ -49,6 +49,8 @@ MAX_PENDING = 2048
 """Answers that wait for a full socket; handshakes and checks repeat themselves, so the rest is dropped."""
 LOG_INTERVAL = 1.0
 """Seconds between two tracebacks in the log: what one datagram can bring about, a flood of them can too."""
+TCP_CLIENT_SHARE = 8
+"""One address may have this part of the unverified ICE-TCP connections: idle ones must not shut out other clients."""
 PORT_ATTEMPTS = 16
 """With port 0 the same number has to be free for UDP and for TCP."""
 
@@ -403,14 +405,22 @@ class WebRtcEndpoint:
     # For ICE-TCP connections.
 
     def tcp_opened(self, connection: IceTcpConnection) -> int | None:
-        unverified = sum(not other.is_verified for other in self._connections.values())
-        limits = self.limits
-        if len(self._connections) >= limits.max_tcp_connections or unverified >= limits.max_tcp_unverified:
+        if not self._has_room(connection.client):
             self.dropped["tcp connection"] += 1
             return None
         self._last_connection += 1
         self._connections[self._last_connection] = connection
         return self._last_connection
+
+    def _has_room(self, client: str) -> bool:
+        """For one more connection."""
+        limits = self.limits
+        unverified = [other.client for other in self._connections.values() if not other.is_verified]
+        return (
+            len(self._connections) < limits.max_tcp_connections
+            and len(unverified) < limits.max_tcp_unverified
+            and unverified.count(client) < max(1, limits.max_tcp_unverified // TCP_CLIENT_SHARE)
+        )
 
     def tcp_received(self, connection: IceTcpConnection, datagram: bytes) -> None:
         self._receive(datagram, connection.address, ())

@@ -19,11 +19,14 @@ from relay.rtp_packager import RtpPackager
 from relay.rtp_target import RtpTarget
 from relay.whep_session import WhepSession
 from streamer import ice_tcp, webrtc_endpoint
+from streamer.address import peer_group
 from streamer.candidates import Candidates, local_addresses
 from streamer.config import WebRtcSettings
+from streamer.ice_tcp import IceTcpConnection
+from streamer.node import Node
 from streamer.timers import Timers
 from streamer.udp_socket import Received, UdpSocket
-from streamer.webrtc_endpoint import Port
+from streamer.webrtc_endpoint import EndpointLimits, Port, WebRtcEndpoint
 from tests.support.odd_certificate import odd_context
 from tests.support.webrtc_pair import CALLER
 from tests.support.whep_client import viewer
@@ -268,6 +271,45 @@ async def test_unverified_tcp_connections_are_bounded(tmp_path: Path) -> None:
         assert live.node.webrtc.endpoint.tcp_connections == 2
         for writer in writers:
             writer.close()
+
+
+async def refused(live: LiveNode, source: str, writers: list[asyncio.StreamWriter]) -> bool:
+    endpoint = live.node.webrtc.endpoint
+    seen = endpoint.tcp_connections + endpoint.dropped["tcp connection"]
+    _, writer = await asyncio.open_connection("127.0.0.1", live.udp.port, local_addr=(source, 0))
+    writers.append(writer)
+    await eventually(lambda: endpoint.tcp_connections + endpoint.dropped["tcp connection"] > seen)
+    return endpoint.dropped["tcp connection"] > 0
+
+
+async def test_one_address_has_a_share_of_the_unverified_tcp_connections(live: LiveNode) -> None:
+    endpoint = live.node.webrtc.endpoint
+    share = endpoint.limits.max_tcp_unverified // webrtc_endpoint.TCP_CLIENT_SHARE
+    writers: list[asyncio.StreamWriter] = []
+    for _ in range(share):
+        assert not await refused(live, "127.0.0.2", writers)
+    assert not await refused(live, "127.0.0.3", writers)
+    async with viewer(live.whep, tcp=True) as client:
+        await client.until(1)
+        assert await refused(live, "127.0.0.2", writers)
+    for writer in writers:
+        writer.close()
+
+
+def test_addresses_of_one_ipv6_network_share() -> None:
+    endpoint = WebRtcEndpoint(lambda: 0.0, EndpointLimits(max_tcp_unverified=16))
+    opened = []
+    for host in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1"):
+        connection = IceTcpConnection(endpoint)
+        connection.client = peer_group(host)
+        opened.append(endpoint.tcp_opened(connection))
+    assert opened == [1, 2, None, 3, 4, 5]
+
+
+def test_the_endpoint_has_room_for_all_viewers_and_publishers(tmp_path: Path) -> None:
+    settings = config(tmp_path, webrtc=WebRtcSettings(max_viewers=50_000, max_publishers=300))
+    node = Node(settings)
+    assert node.webrtc.endpoint.limits.max_peers == 50_300
 
 
 async def test_the_oldest_addresses_of_a_peer_are_forgotten(live: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:
