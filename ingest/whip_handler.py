@@ -24,6 +24,7 @@ from media.hub import ClaimRefused, Hub
 from media.reasons import ENDED, FULL, KEY_REFUSED, NOT_FOUND, SHUTDOWN, Reason
 from wire import sdp, whip
 from wire.errors import WireError
+from wire.webrtc import CloseCause, PeerClosed
 
 __all__ = ["WhipIngest", "WhipLimits"]
 
@@ -121,7 +122,15 @@ class WhipIngest:
             await asyncio.sleep(TICK_INTERVAL)
             now = self._clock.now()
             for session in self.sessions():
-                session.tick(now)
+                self._tick(session, now)
+
+    @staticmethod
+    def _tick(session: WhipSession, now: float) -> None:
+        try:
+            session.tick(now)
+        except Exception:  # noqa: BLE001  a bug of ours costs this publisher, never the node
+            _log.exception("a publisher failed", extra={"room": session.room, "conn": f"whip-{session.number}"})
+            session.on_events([PeerClosed(CloseCause.FAILED)], now)
 
     def close(self) -> None:
         """The node goes away: every publisher is told so."""

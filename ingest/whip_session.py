@@ -34,6 +34,7 @@ _REASONS = {
     CloseCause.NO_CHECK: IDLE,
     CloseCause.HANDSHAKE: PROTOCOL,
     CloseCause.GOODBYE: ENDED,
+    CloseCause.FAILED: PROTOCOL,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from media.stream import Kinds
 from media.ticks import Ticks, from_ms
+from media.timeline import MAX_COMPOSITION
 from media.track import Codec, Track, VideoConfig
 from media.unit import AccessUnit
 from wire import flv_audio, flv_video
@@ -26,8 +27,7 @@ __all__ = ["FlvDemuxer", "PublisherMetadata"]
 
 MAX_FRAME_RATE = 1000.0
 """Above this a declared frame rate is nonsense."""
-MAX_COMPOSITION_MS = 10_000
-"""pts - dts beyond this is nonsense: sixteen pictures of reordering at two pictures a second take 8 s."""
+MAX_COMPOSITION_MS = MAX_COMPOSITION // 90
 MAX_UNSUPPORTED = 100
 """Messages that nobody can use, before anything usable: over three seconds of pictures."""
 

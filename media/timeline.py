@@ -17,12 +17,14 @@ from media.ticks import TICKS_PER_SECOND, Ticks
 from media.unit import AccessUnit
 from media.wallmap import WallMap
 
-__all__ = ["BACKWARD_LIMIT", "FORWARD_LIMIT", "MIN_STEP", "Timeline"]
+__all__ = ["BACKWARD_LIMIT", "FORWARD_LIMIT", "MAX_COMPOSITION", "MIN_STEP", "Timeline"]
 
 FORWARD_LIMIT = 3 * TICKS_PER_SECOND
 """A forward step beyond this is a jump of the publisher's clock, not a pause in the media."""
 BACKWARD_LIMIT = 300 * 90
 """A backward step beyond this is a jump of the publisher's clock, not jitter."""
+MAX_COMPOSITION = 10 * TICKS_PER_SECOND
+"""pts - dts beyond this is nonsense: sixteen pictures of reordering at two pictures a second take 8 s."""
 MIN_STEP = 90
 """dts grow by at least this much per kind, so that FLV's whole milliseconds grow too."""
 DEFAULT_VIDEO_STEP = TICKS_PER_SECOND // 30
@@ -203,10 +205,10 @@ class Timeline:
         return following
 
     def _settle(self, dts: int, composition: int, kind: _Kind) -> tuple[int, int] | tuple[None, None]:
-        """Keep dts strictly increasing and at most pts."""
+        """Keep dts strictly increasing and at most pts, and pts near: jumps are judged by dts alone."""
         floor = 0 if kind.last_dts is None else kind.last_dts + MIN_STEP
         dts = max(dts, floor)
-        pts = dts + composition
+        pts = dts + min(composition, MAX_COMPOSITION)
         if pts >= dts:
             return dts, pts
         if pts < floor:

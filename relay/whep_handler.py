@@ -39,6 +39,7 @@ from relay.whep_seat import WhepSeat
 from relay.whep_session import SessionCounters, WhepSession
 from wire import sdp, whip
 from wire.errors import WireError
+from wire.webrtc import CloseCause, PeerClosed
 
 __all__ = ["WhepLimits", "WhepRelay", "timeline_header"]
 
@@ -136,8 +137,16 @@ class WhepRelay:
         self._listed = {}
         for session in self.sessions():
             if session.number % TICKS == turn:
-                session.tick(now)
+                self._tick_one(session, now)
         self._listed = None
+
+    @staticmethod
+    def _tick_one(session: WhepSession, now: float) -> None:
+        try:
+            session.tick(now)
+        except Exception:  # noqa: BLE001  a bug of ours costs this viewer, never the node
+            _log.exception("a viewer failed", extra={"room": session.stream.key, "conn": session.number})
+            session.on_events([PeerClosed(CloseCause.FAILED)], now)
 
     def drain(self) -> None:
         """Take no new viewer from now on; those who watch go on."""

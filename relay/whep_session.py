@@ -18,6 +18,7 @@ from relay.rtx_probe import RtxProbe
 from relay.whep_offer import Chosen
 from relay.whep_seat import WhepSeat
 from wire.rtp import rtcp, rtx
+from wire.rtp.history import DEFAULT_CAPACITY
 from wire.webrtc import AddressChanged, CloseCause, Connected, PeerClosed, PeerEvent, RtcpReceived
 
 __all__ = ["SessionCounters", "WhepSession"]
@@ -46,7 +47,12 @@ STEADY = 15 / 16
 _NTP_UNIX = 2_208_988_800
 """Seconds from 1900 to 1970."""
 
-_REASONS = {CloseCause.SILENT: VANISHED, CloseCause.NO_CHECK: IDLE, CloseCause.HANDSHAKE: IDLE}
+_REASONS = {
+    CloseCause.SILENT: VANISHED,
+    CloseCause.NO_CHECK: IDLE,
+    CloseCause.HANDSHAKE: IDLE,
+    CloseCause.FAILED: RECONNECT,
+}
 
 
 @dataclass(slots=True)
@@ -383,7 +389,9 @@ class WhepSession:
         for sequence in nack.lost:
             found = lane.target.locate(sequence)
             is_past = found is not None and lane.packager.is_video and found[0] < self._repairs_from
-            if found is None or is_past or self._repairs_left < 1:
+            # the history of a rung that it has left keeps what SRTP no longer sends again
+            is_old = found is not None and lane.target.next_own - found[0] > DEFAULT_CAPACITY
+            if found is None or is_past or is_old or self._repairs_left < 1:
                 self.counters.unrepaired += 1
                 continue
             own, packet = found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol, cast
 
+from streamer.address import peer_group
 from wire.errors import WireError
 from wire.ice_tcp import FrameReader, frame
 from wire.stun import Address as PeerAddress
@@ -24,7 +25,7 @@ class TcpOwner(Protocol):
     """The endpoint."""
 
     def tcp_opened(self, connection: IceTcpConnection) -> int | None:
-        """The number of this connection, which no other has; None: there are too many."""
+        """The number of this connection, which no other has; None: there are too many, of its `client` or of all."""
 
     def tcp_received(self, connection: IceTcpConnection, datagram: bytes) -> None: ...
 
@@ -36,6 +37,7 @@ class IceTcpConnection(asyncio.Protocol):
 
     def __init__(self, owner: TcpOwner) -> None:
         self.address = PeerAddress("", 0)
+        self.client = ""
         self.is_verified = False
         self._owner = owner
         self._reader = FrameReader()
@@ -47,6 +49,7 @@ class IceTcpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         host, port = transport.get_extra_info("peername")[:2]
+        self.client = peer_group(host)
         number = self._owner.tcp_opened(self)
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         if number is None:

@@ -32,7 +32,7 @@ from wire.ice import CREDENTIAL_RANDOM_SIZE, local_ufrag_of, make_credentials
 from wire.sdp import LocalTransport, RemoteTransport
 from wire.stun import Address as PeerAddress
 from wire.stun import StunMessage
-from wire.webrtc import PeerEvent, WebRtcPeer
+from wire.webrtc import CloseCause, PeerClosed, PeerEvent, WebRtcPeer
 
 __all__ = ["EndpointLimits", "Port", "WebRtcEndpoint"]
 
@@ -42,8 +42,15 @@ DATAGRAMS_PER_TURN = 64
 """Datagrams that are read before the event loop gets a turn."""
 MAX_ADDRESSES = 16
 """Verified addresses of one peer that are remembered, as many as its ICE agent remembers."""
+HELD_FOR = 2.0
+"""Seconds since a connected peer was heard from an address for which no other can have it. Browsers report each second;
+a socket that really has another owner now repeats its checks."""
 MAX_PENDING = 2048
 """Answers that wait for a full socket; handshakes and checks repeat themselves, so the rest is dropped."""
+LOG_INTERVAL = 1.0
+"""Seconds between two tracebacks in the log: what one datagram can bring about, a flood of them can too."""
+TCP_CLIENT_SHARE = 8
+"""One address may have this part of the unverified ICE-TCP connections: idle ones must not shut out other clients."""
 PORT_ATTEMPTS = 16
 """With port 0 the same number has to be free for UDP and for TCP."""
 
@@ -70,6 +77,8 @@ class Port:
         self.peer = peer
         self.client = client
         self.addresses: dict[PeerAddress, tuple[ControlMessage, ...]] = {}
+        self.ufrags: tuple[str, ...] = ()
+        """By which checks find it: those that its agent answers to."""
         self._endpoint = endpoint
         self._owner = owner
         self._is_closed = False
@@ -117,6 +126,13 @@ class Port:
         """Whether the reader has answered this check, which now comes from elsewhere: a copy must not move media."""
         return self._reader is not None and address != self._heard_from and self._reader.knows(transaction_id)
 
+    def holds(self, address: PeerAddress, now: float) -> bool:
+        """Whether it is connected and was heard from there just now."""
+        if self._reader is not None:
+            self.peer.note_heard(self._reader.heard_at)
+        heard_at = self.peer.ice.verified_at(address)
+        return self.peer.connected and heard_at is not None and now - heard_at < HELD_FOR
+
     def restart(self) -> None:
         """Checks come with other credentials from now on."""
         if self._reader is not None:
@@ -163,9 +179,23 @@ class Port:
         return None if self._is_closed else self.peer.next_timeout(now)
 
     def handle_timeout(self, now: float) -> None:
-        if self._reader is not None:
-            self.peer.note_heard(self._reader.heard_at)
-        self.receive(self.peer.handle_timeout(now), now)
+        try:
+            if self._reader is not None:
+                self.peer.note_heard(self._reader.heard_at)
+            self.receive(self.peer.handle_timeout(now), now)
+        except Exception:  # noqa: BLE001  a bug of ours costs this peer, never another
+            self.fail(now)
+
+    def fail(self, now: float) -> None:
+        """Close it, and tell its owner, for the exception that is being handled."""
+        self._endpoint.log_failure(self, now)
+        if self._is_closed:
+            return
+        try:
+            self._owner.on_events((PeerClosed(CloseCause.FAILED),), now)
+        except Exception:  # noqa: BLE001  the owner may be what failed
+            self._endpoint.log_failure(self, now)
+        self.close()
 
 
 class WebRtcEndpoint:
@@ -198,6 +228,7 @@ class WebRtcEndpoint:
         self._pending: deque[tuple[bytes, UdpRoute]] = deque()
         self._waiting: list[Callable[[], object]] = []
         self._is_writing = False
+        self._logged_at = float("-inf")
 
     def __repr__(self) -> str:
         return f"<WebRtcEndpoint {self._udp} peers={len(self._ports)} half_open={self.half_open}>"
@@ -297,16 +328,14 @@ class WebRtcEndpoint:
         )
         port = Port(self, owner, peer, peer_group(client))
         self._ports[port] = None
-        self._by_ufrag[local.ice.ufrag] = port
+        self._note_ufrags(port, peer.ice.local_ufrags)
         self.timers.note(port)
         return port
 
     def restart(self, port: Any, local: LocalTransport, *, remote_ufrag: str) -> None:
-        self._forget_ufrags(port)
         port.peer.ice.restart(local.ice, remote_ufrag=remote_ufrag)
         port.restart()
-        for ufrag in port.peer.ice.local_ufrags:
-            self._by_ufrag[ufrag] = port
+        self._note_ufrags(port, port.peer.ice.local_ufrags)
 
     def when_writable(self, callback: Callable[[], object]) -> None:
         self._waiting.append(callback)
@@ -356,10 +385,17 @@ class WebRtcEndpoint:
         self._pending.append((datagram, route))
         self._wait_for_room()
 
+    def log_failure(self, port: Port, now: float) -> None:
+        """Call in an `except`."""
+        self.dropped["error"] += 1
+        if now - self._logged_at >= LOG_INTERVAL:
+            self._logged_at = now
+            _log.exception("a peer is closed for an error: %s", port)
+
     def forget(self, port: Port) -> None:
         self.timers.forget(port)
         self._ports.pop(port, None)
-        self._forget_ufrags(port)
+        self._note_ufrags(port, ())
         for address in port.addresses:
             if self._by_address.get(address) is port:
                 del self._by_address[address]
@@ -369,14 +405,22 @@ class WebRtcEndpoint:
     # For ICE-TCP connections.
 
     def tcp_opened(self, connection: IceTcpConnection) -> int | None:
-        unverified = sum(not other.is_verified for other in self._connections.values())
-        limits = self.limits
-        if len(self._connections) >= limits.max_tcp_connections or unverified >= limits.max_tcp_unverified:
+        if not self._has_room(connection.client):
             self.dropped["tcp connection"] += 1
             return None
         self._last_connection += 1
         self._connections[self._last_connection] = connection
         return self._last_connection
+
+    def _has_room(self, client: str) -> bool:
+        """For one more connection."""
+        limits = self.limits
+        unverified = [other.client for other in self._connections.values() if not other.is_verified]
+        return (
+            len(self._connections) < limits.max_tcp_connections
+            and len(unverified) < limits.max_tcp_unverified
+            and unverified.count(client) < max(1, limits.max_tcp_unverified // TCP_CLIENT_SHARE)
+        )
 
     def tcp_received(self, connection: IceTcpConnection, datagram: bytes) -> None:
         self._receive(datagram, connection.address, ())
@@ -412,29 +456,48 @@ class WebRtcEndpoint:
     def _receive(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> None:
         self._handled += 1
         now = self._now()
-        if datagram and datagram[0] < 4:  # RFC 7983, 7
-            self._receive_stun(datagram, address, control, now)
-            return
-        port = self._by_address.get(address)
+        is_stun = bool(datagram) and datagram[0] < 4  # RFC 7983, 7
+        message = self._parse_stun(datagram) if is_stun else None
+        port = self._checked_port(message, address, now) if is_stun else self._by_address.get(address)
         if port is None:
-            self.dropped["unknown address"] += 1
+            self.dropped["stun" if is_stun else "unknown address"] += 1
             return
-        port.receive(port.peer.receive_datagram(datagram, address, now), now)
+        try:
+            if message is None:
+                port.receive(port.peer.receive_datagram(datagram, address, now), now)
+            else:
+                self._receive_check(port, datagram, message, address, control=control, now=now)
+        except Exception:  # noqa: BLE001  a bug of ours costs this peer, never another
+            port.fail(now)
 
-    def _receive_stun(
-        self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...], now: float
-    ) -> None:
-        message = self._parse_stun(datagram)
+    def _checked_port(self, message: StunMessage | None, address: PeerAddress, now: float) -> Port | None:
+        """Whom a check is for. A source address is easily forged, so a good check must not take one that is in use."""
         ufrag = local_ufrag_of(message) if message is not None else None
         port = self._by_ufrag.get(ufrag) if ufrag is not None else None
         is_reachable = address.port or address.via  # nothing can be sent to port 0
         if message is None or port is None or not is_reachable or port.knows_check(message.transaction_id, address):
-            self.dropped["stun"] += 1
-            return
+            return None
+        holder = self._by_address.get(address)
+        if holder is not None and holder is not port and holder.holds(address, now):
+            return None
+        return port
+
+    def _receive_check(
+        self,
+        port: Port,
+        datagram: bytes,
+        message: StunMessage,
+        address: PeerAddress,
+        *,
+        control: tuple[ControlMessage, ...],
+        now: float,
+    ) -> None:
         before = port.addresses.get(address)
         port.addresses[address] = control  # so that the answer leaves from the address that was contacted
         events = port.peer.receive_check(datagram, message, address, now)
         is_good = port.peer.ice.verified_at(address) == now
+        if is_good and len(port.ufrags) > 1:
+            self._note_ufrags(port, port.peer.ice.local_ufrags)  # the first new check retires the old one
         if is_good and before is None:
             self._adopt(port, address)
         port.receive(events, now)
@@ -462,10 +525,14 @@ class WebRtcEndpoint:
             del port.addresses[oldest]
             self._by_address.pop(oldest, None)
 
-    def _forget_ufrags(self, port: Port) -> None:
-        for ufrag in port.peer.ice.local_ufrags:
+    def _note_ufrags(self, port: Port, ufrags: tuple[str, ...]) -> None:
+        """These are its own from now on, and no others."""
+        for ufrag in port.ufrags:
             if self._by_ufrag.get(ufrag) is port:
                 del self._by_ufrag[ufrag]
+        port.ufrags = ufrags
+        for ufrag in ufrags:
+            self._by_ufrag[ufrag] = port
 
     def _send_udp(self, datagram: bytes, route: UdpRoute) -> bool:
         try:

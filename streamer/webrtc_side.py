@@ -83,6 +83,7 @@ class WebRtcSide:
 
 def _endpoint_limits(settings: WebRtcSettings) -> EndpointLimits:
     return EndpointLimits(
+        max_peers=settings.max_viewers + settings.max_publishers,
         max_half_open=settings.max_half_open,
         max_half_open_per_client=settings.max_half_open_per_address,
         max_tcp_connections=settings.max_tcp_connections,

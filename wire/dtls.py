@@ -304,7 +304,10 @@ class DtlsConnection:
         return _split_keys(profile, material, self.role)
 
     def _check_fingerprint(self) -> None:
-        certificate = self._connection.get_peer_certificate(as_cryptography=True)
+        try:
+            certificate = self._connection.get_peer_certificate(as_cryptography=True)
+        except Exception as exc:  # noqa: BLE001  OpenSSL took it already; what `cryptography` minds has many names
+            self._fail(f"the peer's certificate cannot be read: {exc}", exc)
         if certificate is None:
             self._fail("the peer sent no certificate")
         for expected in self._fingerprints:

@@ -6,6 +6,7 @@ place hands out indices, so no nonce is ever used twice, and no sender has to gu
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from struct import Struct
 from typing import Protocol
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from wire.dtls import SrtpKeys, SrtpProfile
 from wire.errors import LimitExceeded, Malformed, Truncated, Unsupported
+from wire.rtp.history import DEFAULT_CAPACITY
 from wire.rtp.packet import header_size
 
 __all__ = [
@@ -259,10 +261,11 @@ _WINDOW_MASK = (1 << REPLAY_WINDOW) - 1
 
 class _CmSender:
     """AES128_CM_HMAC_SHA1_80, outgoing. libsrtp follows the sequence numbers itself, so indices must begin below 2^16
-    and stay within 2^15 of each other."""
+    and stay within 2^15 of each other. What is further behind than a history reaches is not protected again."""
 
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
         policy = _cm_policy(master_key, master_salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+        policy.window_size = DEFAULT_CAPACITY  # whatever may be asked for again
         policy.allow_repeat_tx = True  # the same packet may be asked for again, and is then the same to the byte
         self._session = pylibsrtp.Session(policy)
 
@@ -278,25 +281,37 @@ class _CmSender:
 
 
 class _CmReceiver:
-    """AES128_CM_HMAC_SHA1_80, incoming."""
+    """AES128_CM_HMAC_SHA1_80, incoming. libsrtp makes room for every authentic SSRC, so they are counted here."""
 
     def __init__(self, master_key: bytes, master_salt: bytes) -> None:
         self._session = pylibsrtp.Session(_cm_policy(master_key, master_salt, pylibsrtp.Policy.SSRC_ANY_INBOUND))
+        self._sources: set[int] = set()
+        self._rtcp_sources: set[int] = set()
 
     def unprotect(self, packet: bytes) -> bytes:
         _check_size(packet, _LIBSRTP_BUFFER)
         header_size(packet)
+        ssrc: int = _SSRC_AT_8.unpack_from(packet)[0]
+        _check_sources(self._sources, ssrc)
         try:
-            return self._session.unprotect(packet)
+            clear = self._session.unprotect(packet)
         except pylibsrtp.Error as exc:
             raise _libsrtp_error(exc) from exc
+        self._sources.add(ssrc)
+        return clear
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:
         _check_size(packet, _LIBSRTP_BUFFER)
+        if len(packet) < _RTCP_HEADER_SIZE:
+            raise Truncated(f"SRTCP packet of {len(packet)} bytes")
+        ssrc: int = _SSRC_AT_4.unpack_from(packet)[0]
+        _check_sources(self._rtcp_sources, ssrc)
         try:
-            return self._session.unprotect_rtcp(packet)
+            clear = self._session.unprotect_rtcp(packet)
         except pylibsrtp.Error as exc:
             raise _libsrtp_error(exc) from exc
+        self._rtcp_sources.add(ssrc)
+        return clear
 
 
 _LIBSRTP_BUFFER = 1500  # pylibsrtp's own buffer
@@ -316,9 +331,13 @@ def _cm_policy(master_key: bytes, master_salt: bytes, ssrc_type: int) -> pylibsr
 
 
 def _remember(sources: dict[int, _ReplayWindow], ssrc: int, window: _ReplayWindow) -> None:
+    _check_sources(sources, ssrc)
+    sources[ssrc] = window
+
+
+def _check_sources(sources: Collection[int], ssrc: int) -> None:
     if ssrc not in sources and len(sources) >= MAX_SOURCES:
         raise LimitExceeded(f"more than {MAX_SOURCES} SSRCs from one peer")
-    sources[ssrc] = window
 
 
 def _check_size(packet: bytes, limit: int) -> None:

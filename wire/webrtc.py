@@ -52,6 +52,7 @@ class CloseCause(StrEnum):
     SILENT = "the peer has vanished"
     GOODBYE = "the peer said goodbye"
     LOCAL = "closed by us"
+    FAILED = "an error of ours"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def on_show(shop: Shopkeeper, **fields: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
-@pytest.mark.parametrize("via", ["webrtc", "ws"])
+@pytest.mark.parametrize("via", ["webrtc", "ws", "http"])
 def test_the_whole_story(
     browser: Browser, node: RunningNode, shop: Shopkeeper, via: str, screen: dict[str, Any]
 ) -> None:

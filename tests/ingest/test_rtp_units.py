@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from ingest.rtp_units import AudioUnits, RawUnit, VideoUnits
 from media.rtp import packetise
+from media.ticks import Ticks
 from media.track import Codec
 from media.unit import AccessUnit
 from tests.support.encoded import video_flv
@@ -62,6 +64,18 @@ def test_reordered_pictures_get_decoding_times(codec: Codec) -> None:
     assert [unit.shown - got[0].shown for unit in got] == [unit.pts - sent[0].pts for unit in sent]
     assert all(later.time > earlier.time for earlier, later in itertools.pairwise(got))
     assert all(unit.time <= unit.shown for unit in got)
+
+
+@pytest.mark.parametrize("jump", [3 * 3600 * 90_000, -3 * 3600 * 90_000])
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.H265])
+def test_decoding_times_follow_a_jump_of_reordered_pictures(codec: Codec, jump: int) -> None:
+    sent = shots(codec, "bframes=2:b-adapt=0:scenecut=0")
+    later = [replace(unit, dts=Ticks(unit.dts + jump), pts=Ticks(unit.pts + jump)) for unit in sent]
+    got = receive(VideoUnits(codec), packets([*sent, *later]))
+    assert len(got) == 2 * len(sent)
+    before, after = got[: len(sent)], got[len(sent) :]
+    assert [unit.shown - unit.time for unit in after] == [unit.shown - unit.time for unit in before]
+    assert after[0].time - before[0].time == jump
 
 
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.H265])

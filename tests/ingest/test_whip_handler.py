@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from ingest.whip_handler import WhipLimits
+from ingest.whip_session import WhipSession
 from media.hub import HubLimits
 from streamer.webrtc_endpoint import EndpointLimits
 from tests.support import offers
@@ -215,3 +216,30 @@ def test_two_encoders_that_fight_are_answered_409() -> None:
             assert '"code": 4100' in text
 
     run(scenario())
+
+
+def test_an_error_in_one_session_ends_that_one_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticked: list[int] = []
+
+    def tick(session: WhipSession, now: float) -> None:
+        if session.number == 1:
+            raise OverflowError("int too big to convert")
+        ticked.append(session.number)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(WhipSession, "tick", tick)
+        async with whip_show() as show:
+            location = (await post(show))[0].headers["Location"]
+            await post(show, room="other")
+            async with asyncio.timeout(10):
+                while show.whip.closed.total() < 1 or not ticked:
+                    await asyncio.sleep(0.01)
+            assert show.whip.closed == {"protocol": 1}
+            assert [session.number for session in show.whip.sessions()] == [2]
+            response, text = await ask("DELETE", location)
+            assert (response.status, "4102" in text) == (404, True)
+
+    run(scenario())
+    assert "OverflowError: int too big to convert" in caplog.text

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from media.flv_muxer import unit_tag
 from media.ticks import TICKS_PER_SECOND as SECOND
-from media.timeline import MIN_STEP, Timeline
+from media.timeline import MAX_COMPOSITION, MIN_STEP, Timeline
 from media.unit import AccessUnit
 from tests.support.units import picture, sound
 
@@ -84,6 +85,14 @@ def test_a_pts_before_its_dts_lowers_the_dts_or_is_dropped() -> None:
     placed = place(timeline, [picture(0, key=True), picture(6000, composition=-900), picture(9000, composition=-6000)])
     assert [(u.dts, u.pts) for u in placed] == [(0, 0), (5100, 5100)]
     assert timeline.drops["pts before dts"] == 1
+
+
+def test_a_pts_hours_after_its_dts_is_bounded_and_fits_flv() -> None:
+    timeline = Timeline("e")
+    placed = place(timeline, [picture(0, key=True), picture(3000, composition=3 * 3600 * SECOND), picture(6000)])
+    assert [(u.dts, u.pts) for u in placed] == [(0, 0), (3000, 3000 + MAX_COMPOSITION), (6000, 6000)]
+    assert timeline.live_edge == 3000 + MAX_COMPOSITION
+    assert all(unit_tag(unit) for unit in placed)
 
 
 @pytest.mark.parametrize("jump", [3600 * SECOND, -3600 * SECOND, 4 * SECOND, -SECOND])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from media.rtp import rtp_origin
+from relay.whep_session import WhepSession
 from streamer.address import AddressList
 from streamer.config import WebRtcSettings
 from tests.support.offers import text
@@ -243,3 +245,26 @@ async def test_metrics_count_viewers_and_refusals(live: LiveNode) -> None:
         assert "streamer_whep_viewers 1" in metrics
         assert "streamer_webrtc_half_open 1" in metrics
         assert 'streamer_whep_refused_total{status="400"} 1' in metrics
+
+
+async def test_an_error_in_one_session_ends_that_one_alone(
+    live: LiveNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticked: list[int] = []
+
+    def tick(session: WhepSession, now: float) -> None:
+        if session.number == 1:
+            raise OverflowError("int too big to convert")
+        ticked.append(session.number)
+
+    monkeypatch.setattr(WhepSession, "tick", tick)
+    async with publishing(live.hub):
+        for _ in range(2):
+            assert (await post(live.whep))[0] == 201
+        whep = live.node.webrtc.whep
+        async with asyncio.timeout(10):
+            while whep.viewer_count > 1 or not ticked:
+                await asyncio.sleep(0.01)
+        assert whep.closed == {"reconnect": 1}
+        assert [session.number for session in whep.sessions()] == [2]
+    assert "OverflowError: int too big to convert" in caplog.text

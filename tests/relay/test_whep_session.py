@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,10 +12,13 @@ from media.reasons import CODEC_CHANGED, ENDED, VANISHED
 from media.rtp import rtp_origin
 from media.ticks import TICKS_PER_SECOND
 from relay.path_estimate import PathEstimate
+from relay.rtp_target import History
 from tests.support.link import Conditions, Link
 from tests.support.units import picture
 from tests.support.whep_link import GOP, IDS, WhepLink
+from wire.dtls import DtlsConnection, DtlsContext, DtlsRole, SrtpProfile
 from wire.rtp import rtcp
+from wire.rtp.history import DEFAULT_CAPACITY
 from wire.rtp.packet import header_size
 from wire.webrtc import RtcpReceived
 
@@ -236,6 +241,33 @@ def test_a_nack_for_what_was_never_sent_harms_nothing() -> None:
     link.run(0.2)
     assert link.session.counters.unrepaired == 1
     assert link.session.is_watching
+
+
+def test_an_old_packet_is_repaired_without_rtx_as_long_as_the_history_has_it() -> None:
+    link = WhepLink(Conditions(delay=0.02))
+    profile = SrtpProfile.AES128_CM_SHA1_80
+    context = DtlsContext(today=datetime(2026, 1, 1, tzinfo=UTC))
+    context.openssl.set_tlsext_use_srtp(profile.encode())
+    link.pair.server._dtls._fingerprints = (context.fingerprint,)
+    trusted = link.pair.caller._dtls._fingerprints
+    link.pair.caller._dtls = DtlsConnection(context, DtlsRole.CLIENT, fingerprints=trusted)
+    lane = link.session._lanes[0]
+    lane.chosen = replace(lane.chosen, retransmission=None)
+    link.run(20)
+    assert link.pair.server.keys is not None
+    assert link.pair.server.keys.profile is profile
+    target, asked = link.session.target, link.session.counters
+    assert target is not None
+    newest = target.next_own - 1
+    assert newest > DEFAULT_CAPACITY
+    for behind in (1024, 4000, DEFAULT_CAPACITY - 1):
+        before = asked.repaired
+        link.session.on_events([RtcpReceived((rtcp.Nack(7, IDS.video, (newest - behind,)),))], link.pair.now)
+        assert asked.repaired == before + 1
+    target.move(target.next, History())
+    target.next += 2  # to a rung whose own history says nothing of what went before
+    link.session.on_events([RtcpReceived((rtcp.Nack(7, IDS.video, (newest - DEFAULT_CAPACITY + 2,)),))], link.pair.now)
+    assert (asked.repaired, asked.unrepaired) == (3, 1)
 
 
 def test_a_vanished_viewer_is_gone_within_thirty_seconds() -> None:

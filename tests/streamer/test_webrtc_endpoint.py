@@ -20,16 +20,20 @@ from relay.rtp_packager import RtpPackager
 from relay.rtp_target import RtpTarget
 from relay.whep_session import WhepSession
 from streamer import ice_tcp, webrtc_endpoint
+from streamer.address import peer_group
 from streamer.candidates import Candidates, local_addresses
 from streamer.config import WebRtcSettings
+from streamer.ice_tcp import IceTcpConnection
+from streamer.node import Node
 from streamer.timers import Timers
 from streamer.udp_socket import Received, UdpSocket
-from streamer.webrtc_endpoint import Port, WebRtcEndpoint
+from streamer.webrtc_endpoint import EndpointLimits, Port, WebRtcEndpoint
+from tests.support.odd_certificate import odd_context
 from tests.support.webrtc_pair import CALLER
 from tests.support.whep_client import viewer
 from tests.support.whep_node import LiveNode, config, publishing, whep_node
 from wire import stun
-from wire.dtls import DtlsConnection
+from wire.dtls import DtlsConnection, DtlsRole
 from wire.ice_tcp import frame
 from wire.rtp import rtcp
 from wire.stun import Address
@@ -148,6 +152,84 @@ async def test_a_check_from_port_0_moves_no_media(live: LiveNode) -> None:
         assert session.port.peer.remote == Address("127.0.0.1", 9), "from anywhere else it does"
 
 
+async def test_a_certificate_that_cannot_be_read_closes_its_own_peer_only(live: LiveNode, tmp_path: Path) -> None:
+    async with viewer(live.whep) as client, viewer(live.whep, leave=False) as odd:
+        ours = odd.peer._dtls._fingerprints
+        odd.peer._dtls = DtlsConnection(odd_context(4, tmp_path), DtlsRole.CLIENT, fingerprints=ours)
+        await eventually(lambda: live.node.webrtc.whep.closed == {"idle": 1})
+        await client.until(len(client.packets) + 20)
+        assert live.node.webrtc.endpoint.peers == 1
+        assert "error" not in live.node.webrtc.endpoint.dropped
+
+
+@pytest.mark.parametrize("fails", ["receive_datagram", "receive_check", "handle_timeout"])
+async def test_an_error_of_ours_costs_one_peer(
+    live: LiveNode, fails: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = live.node.webrtc.endpoint
+
+    def fail(*arguments: object) -> None:
+        raise ArithmeticError("a bug of ours")
+
+    async with viewer(live.whep, leave=False) as first, viewer(live.whep) as second:
+        await first.until(1)
+        await second.until(1)
+        broken, whole = endpoint._ports
+        (broken_at,), (whole_at,) = broken.addresses, whole.addresses
+        heard: list[bytes] = []
+        monkeypatch.setattr(broken.peer, fails, fail)
+        monkeypatch.setattr(whole.peer, "receive_datagram", lambda datagram, *_: heard.append(datagram) or ())
+        if fails == "handle_timeout":
+            broken.handle_timeout(0.0)
+        else:
+            bad = bytes([128]) * 20 if fails == "receive_datagram" else first._check(first.server, CALLER)
+            batch = [(bad, broken_at, ()), (b"\x80 of the same batch", whole_at, ())]
+            monkeypatch.setattr(endpoint._udp, "receive", lambda count: batch)
+            endpoint._on_readable()
+            monkeypatch.undo()
+            assert b"\x80 of the same batch" in heard
+        monkeypatch.undo()
+        assert list(endpoint._ports) == [whole]
+        assert live.node.webrtc.whep.closed == {"reconnect": 1}
+        assert endpoint.dropped["error"] == 1
+        await second.until(len(second.packets) + 20)
+    assert caplog.text.count("ArithmeticError: a bug of ours") == 1
+
+
+async def test_a_flood_of_errors_is_logged_once_a_second(live: LiveNode, caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = live.node.webrtc.endpoint
+    async with viewer(live.whep, leave=False) as client:
+        await client.until(1)
+        (port,) = endpoint._ports
+        for number in range(100):
+            endpoint.log_failure(port, 1e6 + number / 50)
+    assert endpoint.dropped["error"] == 100
+    assert caplog.text.count("closed for an error") == 2
+
+
+async def test_a_good_check_takes_no_address_that_is_in_use(live: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = live.node.webrtc.endpoint
+    async with viewer(live.whep) as first, viewer(live.whep) as second:
+        await first.until(1)
+        await second.until(1)
+        one, two = endpoint._ports
+        (its,) = one.addresses
+        await eventually(lambda: one.holds(its, endpoint._now()))
+        before, dropped = two.peer.remote, endpoint.dropped["stun"]
+        first.send(second._check(second.server, CALLER))  # as if `second` had forged its source
+        await eventually(lambda: endpoint.dropped["stun"] > dropped)
+        assert endpoint._by_address[its] is one
+        assert two.peer.remote == before
+        await first.until(len(first.packets) + 20)
+
+        monkeypatch.setattr(webrtc_endpoint, "HELD_FOR", 0.0)
+        first.checking = False
+        first.send(
+            second._check(second.server, CALLER)
+        )  # and as if the system had given it the port of one that is gone
+        await eventually(lambda: endpoint._by_address[its] is two)
+
+
 async def test_a_viewer_that_moves_is_followed(live: LiveNode) -> None:
     async with viewer(live.whep) as client:
         await client.until(5)
@@ -207,6 +289,45 @@ async def test_unverified_tcp_connections_are_bounded(tmp_path: Path) -> None:
             writer.close()
 
 
+async def refused(live: LiveNode, source: str, writers: list[asyncio.StreamWriter]) -> bool:
+    endpoint = live.node.webrtc.endpoint
+    seen = endpoint.tcp_connections + endpoint.dropped["tcp connection"]
+    _, writer = await asyncio.open_connection("127.0.0.1", live.udp.port, local_addr=(source, 0))
+    writers.append(writer)
+    await eventually(lambda: endpoint.tcp_connections + endpoint.dropped["tcp connection"] > seen)
+    return endpoint.dropped["tcp connection"] > 0
+
+
+async def test_one_address_has_a_share_of_the_unverified_tcp_connections(live: LiveNode) -> None:
+    endpoint = live.node.webrtc.endpoint
+    share = endpoint.limits.max_tcp_unverified // webrtc_endpoint.TCP_CLIENT_SHARE
+    writers: list[asyncio.StreamWriter] = []
+    for _ in range(share):
+        assert not await refused(live, "127.0.0.2", writers)
+    assert not await refused(live, "127.0.0.3", writers)
+    async with viewer(live.whep, tcp=True) as client:
+        await client.until(1)
+        assert await refused(live, "127.0.0.2", writers)
+    for writer in writers:
+        writer.close()
+
+
+def test_addresses_of_one_ipv6_network_share() -> None:
+    endpoint = WebRtcEndpoint(lambda: 0.0, EndpointLimits(max_tcp_unverified=16))
+    opened = []
+    for host in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1"):
+        connection = IceTcpConnection(endpoint)
+        connection.client = peer_group(host)
+        opened.append(endpoint.tcp_opened(connection))
+    assert opened == [1, 2, None, 3, 4, 5]
+
+
+def test_the_endpoint_has_room_for_all_viewers_and_publishers(tmp_path: Path) -> None:
+    settings = config(tmp_path, webrtc=WebRtcSettings(max_viewers=50_000, max_publishers=300))
+    node = Node(settings)
+    assert node.webrtc.endpoint.limits.max_peers == 50_300
+
+
 async def test_the_oldest_addresses_of_a_peer_are_forgotten(live: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webrtc_endpoint, "MAX_ADDRESSES", 3)
     async with viewer(live.whep) as client:
@@ -222,6 +343,26 @@ async def test_the_oldest_addresses_of_a_peer_are_forgotten(live: LiveNode, monk
         assert live.node.webrtc.endpoint.verified_addresses == 3
         for transport in transports[:-1]:
             transport.close()
+
+
+async def test_restarts_leave_no_credentials_behind(live: LiveNode) -> None:
+    endpoint = live.node.webrtc.endpoint
+    async with viewer(live.whep, leave=False) as client:
+        await client.until(1)
+        client.checking = False
+        (port,) = endpoint._ports
+        for number in range(20):
+            for _ in range(1 + number % 2):  # every second one before the first check of the one before
+                local = endpoint.local_transport("127.0.0.1")
+                endpoint.restart(port, local, remote_ufrag=CALLER.ufrag)
+                assert len(endpoint._by_ufrag) == 2
+            client.server = local.ice
+            client.check()
+            await eventually(lambda: len(endpoint._by_ufrag) == 1)
+            assert list(endpoint._by_ufrag) == [local.ice.ufrag]
+        endpoint.restart(port, endpoint.local_transport("127.0.0.1"), remote_ufrag=CALLER.ufrag)
+        port.close()
+        assert not endpoint._by_ufrag
 
 
 async def test_five_hundred_joins_and_leaves_leave_nothing(live: LiveNode) -> None:

@@ -1,6 +1,7 @@
 """DTLS beyond the happy path, which test_webrtc drives: other certificates, other profiles, record edges, limits."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -8,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL
 
+from tests.support.odd_certificate import odd_context
 from tests.support.webrtc_pair import contexts
 from wire.dtls import (
     HANDSHAKE_TIMEOUT,
@@ -102,6 +104,15 @@ def test_a_fingerprint_of_an_old_hash_is_not_believed() -> None:
     server_context, client_context = contexts()
     server, client = pair(server_context, client_context, server_expects=Fingerprint("sha-1", "AA:BB"))
     with pytest.raises(HandshakeFailed, match="not the announced one"):
+        join(server, client)
+    assert server.state is DtlsState.CLOSED
+    assert server.keys is None
+
+
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_certificate_that_is_not_of_version_3_fails_the_handshake(version: int, tmp_path: Path) -> None:
+    server, client = pair(contexts()[0], odd_context(version, tmp_path))
+    with pytest.raises(HandshakeFailed, match="certificate cannot be read"):
         join(server, client)
     assert server.state is DtlsState.CLOSED
     assert server.keys is None

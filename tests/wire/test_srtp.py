@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.support.mutations import parses_or_raises_wire_error
 from wire.dtls import SrtpKeys, SrtpProfile
 from wire.errors import LimitExceeded, Truncated, Unsupported, WireError
+from wire.rtp.history import DEFAULT_CAPACITY
 from wire.rtp.packet import RtpPacket
 from wire.srtp import (
     MAX_INDEX,
@@ -47,6 +48,10 @@ RFC_SRTCP = bytes.fromhex(
 
 def packet(index: int, ssrc: int = 0x1234, payload: bytes = b"payload") -> bytes:
     return RtpPacket(96, index & 0xFFFF, 90 * index & 0xFFFFFFFF, ssrc, payload).to_bytes()
+
+
+def report(ssrc: int) -> bytes:
+    return RTCP[:4] + ssrc.to_bytes(4, "big") + RTCP[8:]
 
 
 def keys(profile: SrtpProfile) -> SrtpKeys:
@@ -178,6 +183,12 @@ def test_what_is_older_than_the_window_is_refused(both: tuple[SrtpSender, SrtpRe
         receiver.unprotect(sealed[1])
 
 
+def test_a_packet_as_old_as_the_history_is_sent_again_the_same(both: tuple[SrtpSender, SrtpReceiver]) -> None:
+    sender, _ = both
+    sealed = [sender.protect(packet(index), index) for index in range(1, DEFAULT_CAPACITY + 1)]
+    assert sender.protect(packet(1), 1) == sealed[0]
+
+
 def test_a_changed_byte_anywhere_is_refused(both: tuple[SrtpSender, SrtpReceiver]) -> None:
     sender, receiver = both
     sealed, report = sender.protect(packet(1), 1), sender.protect_rtcp(RTCP)
@@ -203,12 +214,28 @@ def test_forged_packets_do_not_move_the_window_or_make_sources() -> None:
     assert len(receiver._sources) == 1
 
 
-def test_sources_are_bounded() -> None:
-    sender, receiver = gcm()
+def test_sources_are_bounded(both: tuple[SrtpSender, SrtpReceiver]) -> None:
+    sender, receiver = both
     for ssrc in range(MAX_SOURCES):
         receiver.unprotect(sender.protect(packet(1, ssrc), 1))
+        receiver.unprotect_rtcp(sender.protect_rtcp(report(1000 + ssrc)))
     with pytest.raises(LimitExceeded, match="32"):
         receiver.unprotect(sender.protect(packet(1, 999), 1))
+    with pytest.raises(LimitExceeded, match="32"):
+        receiver.unprotect_rtcp(sender.protect_rtcp(report(999)))
+    assert receiver.unprotect(sender.protect(packet(2, 5), 2)) == packet(2, 5)
+    assert receiver.unprotect_rtcp(sender.protect_rtcp(report(1005))) == report(1005)
+
+
+def test_forged_packets_take_no_place_among_the_sources(both: tuple[SrtpSender, SrtpReceiver]) -> None:
+    sender, receiver = both
+    for ssrc in range(5 * MAX_SOURCES):
+        with pytest.raises(Unauthentic):
+            receiver.unprotect(packet(1, ssrc) + bytes(16))
+        with pytest.raises(Unauthentic):
+            receiver.unprotect_rtcp(report(ssrc) + bytes(10) + b"\x80\0\0\1" + bytes(10) + b"\x80\0\0\1")
+    assert receiver.unprotect(sender.protect(packet(1), 1)) == packet(1)
+    assert receiver.unprotect_rtcp(sender.protect_rtcp(RTCP)) == RTCP
 
 
 def test_a_sequence_number_that_is_not_the_index_is_a_mistake_of_ours(both: tuple[SrtpSender, SrtpReceiver]) -> None:
