@@ -129,6 +129,7 @@ class PictureMaker:
         return LadderState(
             problem=self.problem,
             unread="" if is_read else str(source.codec),
+            has_worker=not self._faults.misses_worker(now),
             shed=tuple(name for name in shed if name not in self._rungs),
             lowered=lowered,
             late=tuple(made.name for made in self.rungs if made.is_late),
@@ -181,6 +182,8 @@ class PictureMaker:
         """The rungs of the ladder that fit this source."""
         source = self._stream.source_video
         if source is None or not isinstance(source.config, H264Config | H265Config) or self.problem:
+            return ()
+        if self._faults.misses_worker(self._loop.time()):
             return ()
         return rungs_for(self._ladder, source.config.width, source.config.height)
 
@@ -261,10 +264,16 @@ class PictureMaker:
         ends = [made.last_pts for made in self._rungs.values() if made.last_pts is not None]
         self._feed.join(fill_from=max(ends) + 1 if ends else None)
 
-    def blame(self) -> None:
-        """A worker that had begun to work has died."""
-        source = self._stream.source_video
-        if self._rungs and source is not None and self._faults.died(source, self._feed.group, self._loop.time()):
+    def blame(self, *, was_ready: bool) -> None:
+        """A worker has died, or could not be started."""
+        source, group, now = self._stream.source_video, self._feed.group, self._loop.time()
+        if self._rungs and source is not None and self._faults.died(source, group, now, was_ready=was_ready):
+            self._give_up()
+
+    def miss_worker(self) -> None:
+        """There has been none for too long: its viewers are better off elsewhere."""
+        self._faults.miss_worker(self._loop.time())
+        if self._rungs:
             self._give_up()
 
     def _start(self, made: MadeRung) -> None:
@@ -377,7 +386,7 @@ class PictureMaker:
 
     def _give_up(self) -> None:
         """No rung of this source."""
-        logger.warning("no rungs: %s", self.problem, extra={"room": self._stream.key})
+        logger.warning("no rungs: %s", self.problem or "there is no worker", extra={"room": self._stream.key})
         for name in tuple(self._rungs):
             self._withdraw(name)
 

@@ -213,6 +213,41 @@ async def test_the_rest_of_a_group_that_kills_two_workers_is_left_out(pill: byte
         assert after[0].dts == 50 * STEP
 
 
+def finding_codes(room: Studio) -> list[str]:
+    return [finding.code for finding in room.transcoding.findings(room.stream)]
+
+
+@pytest.mark.parametrize("command", ["/bin/false", "/nonexistent"])
+async def test_without_a_worker_viewers_of_rungs_are_sent_elsewhere_and_newcomers_too(command: str) -> None:
+    async with studio(command=(command,), rungs=LADDER) as room:
+        room.publish(shots(5))
+        viewer = watch(room, "mid")
+        await viewer.until(lambda: bool(viewer.ended))
+        assert viewer.ended == [RUNG_SHED]
+        assert room.stream.could_encode() == ()
+        assert finding_codes(room) == ["ladder-worker"]
+        assert not room.transcoding.active
+        starts = room.transcoding.counters.starts
+        newcomer = watch(room, "mid")
+        await newcomer.until(lambda: bool(newcomer.ended))
+        assert room.transcoding.counters.starts == starts
+
+
+async def test_a_worker_that_does_not_come_back_in_time_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.transcoder.MISSED_AFTER", 0.2)
+    hangs = tmp_path / "hangs"
+    program = f"test -e {hangs} && exec sleep 60; touch {hangs}; exit 1"
+    async with studio(command=("/bin/sh", "-c", program), rungs=LADDER) as room:
+        room.publish([*shots(5), sound(0)])
+        viewer = watch(room, "mid", "opus")
+        await viewer.until(lambda: bool(viewer.ended))
+        assert viewer.ended == [RUNG_SHED]
+        assert room.stream.could_encode() == ()
+        assert finding_codes(room) == ["ladder-worker"]
+
+
 async def test_an_encoder_that_fails_is_tried_once_more_and_then_not_for_a_while() -> None:
     units = shots(60)
     for index in (20, 40):
