@@ -138,8 +138,6 @@ class PictureMaker:
 
     def update(self) -> None:
         """Readers came or went, or the source has another configuration."""
-        if self._stream.state is StreamState.ENDED:
-            return
         wanted, offered = self._stream.unmet_video, {rung.name: rung for rung in self._offered()}
         for name in set(self._rungs) - set(offered):
             self._withdraw(name)

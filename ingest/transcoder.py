@@ -18,7 +18,7 @@ from ingest.watched_worker import Debtor, WatchedWorker
 from ingest.worker_pool import WorkerPool
 from ingest.worker_process import WorkerExit
 from media.rung import Rendition, Rung
-from media.stream import Stream
+from media.stream import Stream, StreamState
 from media.ticks import to_ms
 from media.track import Track
 
@@ -85,6 +85,9 @@ class Transcoder:
 
     def update(self, stream: Stream) -> None:
         """Stream.on_demand."""
+        if stream.state is StreamState.ENDED:
+            self.close()
+            return
         self.sound.update()
         self.picture.update()
 
@@ -177,6 +180,8 @@ class Transcoder:
 
     def _start(self) -> None:
         self._retry = None
+        if self.stream.state is StreamState.ENDED:
+            return
         try:
             self._worker = WatchedWorker(self, self._owner.pool, self._owner.counters, failures=self._failures)
         except OSError as exc:

@@ -233,6 +233,17 @@ async def test_without_a_worker_viewers_of_rungs_are_sent_elsewhere_and_newcomer
         assert room.transcoding.counters.starts == starts
 
 
+async def test_nothing_is_started_for_a_stream_that_has_ended() -> None:
+    async with studio(command=("/nonexistent",), rungs=LADDER, linger=30) as room:
+        room.publish(shots(5))
+        viewer = watch(room, "mid")
+        room.hub.end("room")
+        assert viewer.ended
+        assert not room.transcoding.active
+        watch(room, "mid")
+        assert not room.transcoding.active
+
+
 async def test_a_worker_that_does_not_come_back_in_time_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
