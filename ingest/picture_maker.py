@@ -285,8 +285,6 @@ class PictureMaker:
 
     def _source_ended(self) -> None:
         self.close()
-        if self._stream.state is StreamState.ENDED:
-            self._owner.overload.forget(self._stream.key)
 
     # What the worker says
 

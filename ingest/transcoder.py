@@ -55,6 +55,8 @@ class Owner(Protocol):
 
     def discard(self, transcoder: Transcoder) -> None: ...
 
+    def forget(self, transcoder: Transcoder) -> None: ...
+
 
 class Transcoder:
     """One stream's: it has a worker while `sound` or `picture` has something to make, and replaces one that ends."""
@@ -87,6 +89,7 @@ class Transcoder:
         """Stream.on_demand."""
         if stream.state is StreamState.ENDED:
             self.close()
+            self._owner.forget(self)
             return
         self.sound.update()
         self.picture.update()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.overload import Remedy
+from ingest.overload import Overload, Remedy, RungLoad
 from media.reasons import RUNG_SHED
 from media.rung import Rung
 from media.stream import Kinds
@@ -231,6 +231,20 @@ async def test_without_a_worker_viewers_of_rungs_are_sent_elsewhere_and_newcomer
         newcomer = watch(room, "mid")
         await newcomer.until(lambda: bool(newcomer.ended))
         assert room.transcoding.counters.starts == starts
+
+
+async def test_what_was_learned_of_a_room_is_forgotten_with_its_broadcast_and_not_later() -> None:
+    async with plain() as room:
+        load = RungLoad("room", "mid", 0.5, 1, 300, 0, 9.0, is_last_resort=False, is_lowered=False)
+        overload = room.transcoding.overload = Overload()
+        overload.judge(0.0, [load], idle=1.0, cores=2)
+        first = room.stream
+        room.hub.end("room")
+        assert overload.cost("room", "mid") is None
+        room.claim()
+        overload.judge(1.0, [load], idle=1.0, cores=2)
+        first.attach(Listener(), video="mid", audio=None)
+        assert overload.cost("room", "mid") == 0.5
 
 
 async def test_nothing_is_started_for_a_stream_that_has_ended() -> None:
