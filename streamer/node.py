@@ -17,7 +17,9 @@ from aiohttp import web
 from ingest.authorize import Refusal
 from ingest.rtmp_server import RtmpIngest
 from ingest.rtmp_session import SessionLimits
+from ingest.transcode_limits import TranscodeLimits
 from ingest.transcoding import Transcoding
+from ingest.worker_process import WORKER_COMMAND
 from interaction.kinds import Role
 from interaction.layer import InteractionLayer
 from interaction.settings import ShopSettings
@@ -109,7 +111,8 @@ class Node:
             max_per_address=config.rtmp.max_connections_per_address,
         )
         self._rungs: dict[tuple[Rung, ...], tuple[Rung, ...]] = {}
-        self.transcoding = Transcoding(rungs_of=self._rungs_of)
+        command = (*WORKER_COMMAND, str(config.transcode.max_pixels))
+        self.transcoding = Transcoding(_transcode_limits(config), command, rungs_of=self._rungs_of)
         self.hub.on_open = self.transcoding.watch
         self.webrtc = WebRtcSide(config.webrtc, self.hub, self.clock, authorize=self._authorize, knows=self._knows)
         self.transcoding.viewers_of = ViewerCounts(self._places, self.clock.now)
@@ -217,6 +220,7 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
+        self.transcoding.limits = _transcode_limits(config)
         self.webrtc.set_settings(config.webrtc)
         self.recordings.set_patterns(config.record.rooms)
         if self._site:
@@ -359,6 +363,11 @@ def _flv_limits(config: Config) -> FlvLimits:
     flv = config.flv
     viewer = ViewerLimits(backlog=flv.backlog_ms, stalled=flv.stalled_timeout_s)
     return FlvLimits(join_wait=flv.join_wait_s, merge_ms=flv.merge_ms, max_viewers=flv.max_viewers, viewer=viewer)
+
+
+def _transcode_limits(config: Config) -> TranscodeLimits:
+    transcode = config.transcode
+    return TranscodeLimits(transcode.linger_s, transcode.max_workers, transcode.max_rungs)
 
 
 def _session_limits(config: Config) -> SessionLimits:

@@ -14,6 +14,7 @@ from itertools import pairwise
 import pytest
 
 from ingest import picture_feed, picture_queue
+from ingest.worker_process import WORKER_COMMAND
 from media.reasons import RUNG_SHED
 from media.rung import Rung
 from media.stream import Kinds
@@ -95,6 +96,15 @@ async def until_live(room: Studio) -> None:
     async with asyncio.timeout(5):
         while room.stream.source_video is None or room.stream.source_audio is None:
             await asyncio.sleep(0.01)
+
+
+async def test_the_worker_is_told_how_many_pixels_a_source_may_have() -> None:
+    async with studio(command=(*WORKER_COMMAND, "100000"), rungs=(LOW,)) as room:
+        room.publish(show(1)[:20])
+        viewer = watch(room, "low")
+        await viewer.until(lambda: bool(viewer.ended))
+        (finding,) = room.transcoding.findings(room.stream)
+        assert "a picture of 640 x 360 exceeds 100000 pixels" in finding.text
 
 
 @pytest.mark.parametrize("low", [LOW, HEVC])
