@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from ingest.transcode_messages import StartRung
+from media.rung import Rung
 from media.track import Codec
 
-__all__ = ["ENCODERS", "PRESETS", "PROFILES", "SOFTWARE", "encoder_options", "encoder_threads", "family"]
+__all__ = [
+    "ENCODERS",
+    "PRESETS",
+    "PROFILES",
+    "SOFTWARE",
+    "encoder_options",
+    "encoder_threads",
+    "family",
+    "in_software",
+]
 
 SOFTWARE = {Codec.H264: "libx264", Codec.H265: "libx265"}
 """What is always there."""
@@ -34,11 +45,20 @@ NEVER = 1 << 30
 ONE_THREAD = 1280 * 720 * 60
 """Pixels a second that one thread encodes with room to spare at the fast presets."""
 MAX_THREADS = 4
+_FALLBACK_PRESETS = {"libx264": "veryfast", "libx265": "ultrafast"}
 
 
 def family(encoder: str) -> str:
     """The key in PRESETS."""
     return encoder if encoder in PRESETS else encoder.rpartition("_")[2]
+
+
+def in_software(rung: Rung) -> Rung:
+    """The same rung for a machine on which its encoder does not work; itself where that is one in software."""
+    encoder = SOFTWARE[rung.codec]
+    if rung.encoder == encoder:
+        return rung
+    return replace(rung, encoder=encoder, preset=_FALLBACK_PRESETS[encoder])
 
 
 def encoder_threads(width: int, height: int, frame_rate: float) -> int:

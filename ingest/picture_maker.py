@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from ingest.encoder_options import in_software
 from ingest.health_ladder import LadderState
 from ingest.made_rung import MadeRung, RungCounters
 from ingest.overload import Overload, Remedy, RungLoad
@@ -367,7 +368,7 @@ class PictureMaker:
         self._counters.late_pictures += made.counters.late - before
 
     def _failed(self, message: RungFailed) -> None:
-        """Its encoder has given up. It is tried again at once, and then not for a while."""
+        """Its encoder has given up. It is tried again at once, and then in software or not for a while."""
         made = self._rungs.get(message.output)
         if made is None or made.run != message.run:
             return
@@ -375,10 +376,23 @@ class PictureMaker:
         self._counters.rung_failures += 1
         made.counters.failures += 1
         logger.warning("rung %s failed: %s", made.name, message.problem, extra={"room": self._stream.key})
-        if self._faults.failed(made.name, now):
+        if self._faults.failed(made.name, now) and not self._fall_back(made):
             self._withdraw(made.name)
         else:
             self._start(made)
+
+    def _fall_back(self, made: MadeRung) -> bool:
+        """To an encoder in software, until the end of the broadcast. False where it has one already."""
+        rung, old = in_software(made.rung), made.rung
+        if rung is old:
+            return False
+        logger.warning(
+            "rung %s is encoded by %s: %s fails", made.name, rung.encoder, old.encoder, extra={"room": self._stream.key}
+        )
+        made.rung = rung
+        self._ladder = tuple(rung if each == old else each for each in self._ladder)
+        self._faults.replaced(made.name)
+        return True
 
     def _give_up(self) -> None:
         """No rung of this source."""

@@ -78,6 +78,11 @@ class RungFaults:
             self._barred[name] = now + REFUSED_FOR
         return is_too_often
 
+    def replaced(self, name: str) -> None:
+        """It has another encoder, which has not failed yet."""
+        self._barred.pop(name, None)
+        self._failed_at.pop(name, None)
+
     def died(self, source: Track, group: int | None, now: float, *, was_ready: bool = True) -> bool:
         """A worker died while it was given the group of pictures that begins at this dts. True: one too many.
 

@@ -293,6 +293,33 @@ async def test_an_encoder_that_fails_is_tried_once_more_and_then_not_for_a_while
         assert room.transcoding.counters.rung_failures == 2
 
 
+async def test_a_rung_whose_hardware_fails_twice_goes_on_in_software() -> None:
+    asked = Rung("mid", Codec.H264, 180, 500_000, preset="p4", encoder="h264_nvenc")
+    units = shots(90)
+    for index in (20, 40, 60, 80):
+        units[index] = AccessUnit(VIDEO, units[index].dts, units[index].pts, False, (FAIL,))
+    async with studio(command=PLAIN_COMMAND, rungs=(asked,)) as room:
+        room.publish(units[:5])
+        viewer = watch(room, "mid")
+        await viewer.until(lambda: bool(viewer.pictures))
+        room.publish(units[5:20])
+        for failures, encoder in enumerate(("h264_nvenc", "libx264", "libx264"), 1):
+            pill = 20 * failures
+            room.publish(units[pill : pill + 1])
+            async with asyncio.timeout(5):
+                while room.transcoding.counters.rung_failures < failures:
+                    await asyncio.sleep(0.01)
+            (made,) = room.transcoding.of(room.stream).picture.rungs
+            assert made.rung.encoder == encoder
+            room.publish(units[pill + 1 : pill + 20])
+            await viewer.until(lambda end=pill + 19: viewer.pictures[-1].dts == end * STEP)
+        assert not viewer.ended
+        check_times(viewer, largest=2 * STEP)
+        room.publish(units[80:])
+        await viewer.until(lambda: bool(viewer.ended))
+        assert room.stream.could_encode() == (), "in software too it fails twice, and is left alone"
+
+
 async def test_a_source_that_is_refused_ends_its_rungs_and_another_one_brings_them_back() -> None:
     async with plain() as room:
         room.publish(shots(5))
