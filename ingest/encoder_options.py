@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
+from ingest.processor_time import usable_cores
 from ingest.transcode_messages import StartRung
 from media.rung import Rung
 from media.track import Codec
@@ -64,9 +64,9 @@ def in_software(rung: Rung) -> Rung:
 def encoder_threads(width: int, height: int, frame_rate: float) -> int:
     """One, where one is enough: a rung has a thread of its own already, and slices in parallel cost bits.
 
-    More only while the machine has cores that other rungs do not need.
+    More only while there are cores that other rungs do not need.
     """
-    cores = os.cpu_count() or 1
+    cores = int(usable_cores())
     needed = -(-width * height * round(frame_rate) // ONE_THREAD)
     return max(1, min(needed, cores // 2, MAX_THREADS))
 
