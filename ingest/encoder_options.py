@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 
+from ingest.processor_time import usable_cores
 from ingest.transcode_messages import StartRung
+from media.rung import Rung
 from media.track import Codec
 
-__all__ = ["ENCODERS", "PRESETS", "PROFILES", "SOFTWARE", "encoder_options", "encoder_threads", "family"]
+__all__ = [
+    "ENCODERS",
+    "PRESETS",
+    "PROFILES",
+    "SOFTWARE",
+    "encoder_options",
+    "encoder_threads",
+    "family",
+    "in_software",
+]
 
 SOFTWARE = {Codec.H264: "libx264", Codec.H265: "libx265"}
 """What is always there."""
@@ -34,6 +45,7 @@ NEVER = 1 << 30
 ONE_THREAD = 1280 * 720 * 60
 """Pixels a second that one thread encodes with room to spare at the fast presets."""
 MAX_THREADS = 4
+_FALLBACK_PRESETS = {"libx264": "veryfast", "libx265": "ultrafast"}
 
 
 def family(encoder: str) -> str:
@@ -41,12 +53,20 @@ def family(encoder: str) -> str:
     return encoder if encoder in PRESETS else encoder.rpartition("_")[2]
 
 
+def in_software(rung: Rung) -> Rung:
+    """The same rung for a machine on which its encoder does not work; itself where that is one in software."""
+    encoder = SOFTWARE[rung.codec]
+    if rung.encoder == encoder:
+        return rung
+    return replace(rung, encoder=encoder, preset=_FALLBACK_PRESETS[encoder])
+
+
 def encoder_threads(width: int, height: int, frame_rate: float) -> int:
     """One, where one is enough: a rung has a thread of its own already, and slices in parallel cost bits.
 
-    More only while the machine has cores that other rungs do not need.
+    More only while there are cores that other rungs do not need.
     """
-    cores = os.cpu_count() or 1
+    cores = int(usable_cores())
     needed = -(-width * height * round(frame_rate) // ONE_THREAD)
     return max(1, min(needed, cores // 2, MAX_THREADS))
 

@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import av
 import numpy as np
 
 from ingest.codec_threads import CodecThreads
-from ingest.encoder_options import SOFTWARE
+from ingest.encoder_options import in_software
 from ingest.transcode_messages import StartRung
 from ingest.video_decoder import TICK_TIME
 from ingest.video_encoder import FORMAT, Encoded, EncoderFailed, VideoEncoder, mark
@@ -37,7 +37,6 @@ PICTURES = 5
 FRAME_RATE = 30
 _PLAIN = Colour(matrix=1, primaries=1, transfer=1, range=1)
 _ROOT = str(Path(__file__).resolve().parent.parent)
-_FALLBACK_PRESETS = {"libx264": "veryfast", "libx265": "ultrafast"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +115,7 @@ def _try_apart(rung: Rung, command: Sequence[str]) -> ProbeResult:
 
 
 def _result(rung: Rung, problem: str) -> ProbeResult:
-    encoder = SOFTWARE[rung.codec]
-    if not problem or rung.encoder == encoder:
-        return ProbeResult(rung, problem)
-    return ProbeResult(replace(rung, encoder=encoder, preset=_FALLBACK_PRESETS[encoder]), problem)
+    return ProbeResult(in_software(rung) if problem else rung, problem)
 
 
 def _problem(rung: Rung) -> str:

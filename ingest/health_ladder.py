@@ -16,11 +16,12 @@ WARNING, INFO = Severity.WARNING, Severity.INFO
 class LadderState:
     """The names of rungs in each plight. `problem` is why there are none at all, else ''.
 
-    `unread` is a codec whose picture is passed through unread.
+    `unread` is a codec whose picture is passed through unread; `has_worker`: nothing is wrong with the process.
     """
 
     problem: str = ""
     unread: str = ""
+    has_worker: bool = True
     shed: tuple[str, ...] = ()
     lowered: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
@@ -35,6 +36,9 @@ def ladder_findings(state: LadderState) -> Iterator[Finding]:
     if state.problem:
         text = f"No rungs are encoded of this source: {state.problem}."
         yield Finding("ladder-source", WARNING, text, "Another encoder or other settings may help.")
+    if not state.has_worker:
+        text = "No rungs are encoded: the process that does it dies, or does not start. It is tried again."
+        yield Finding("ladder-worker", WARNING, text, "The log says why. Look for memory, and at the installation.")
     if state.failed:
         text = f"The encoder of {_names(state.failed)} fails; it is tried again within a minute."
         yield Finding("ladder-encoder", WARNING, text, "The log says why. Name another encoder in [[ladder.rungs]].")

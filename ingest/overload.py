@@ -89,7 +89,7 @@ class Overload:
         self._decided_at = float("-inf")
         self._idle: float | None = None
 
-    def judge(self, now: float, loads: Sequence[RungLoad], *, idle: float | None, cores: int) -> Decision | None:
+    def judge(self, now: float, loads: Sequence[RungLoad], *, idle: float | None, cores: float) -> Decision | None:
         """The next thing to do. `idle` is the cores that had nothing to do lately, of so many; None while unknown."""
         self._idle = idle
         self._costs |= {load.key: load.cores for load in loads if load.cores is not None and not load.is_lowered}

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from ingest.encoder_options import in_software
 from ingest.health_ladder import LadderState
 from ingest.made_rung import MadeRung, RungCounters
 from ingest.overload import Overload, Remedy, RungLoad
@@ -129,6 +130,7 @@ class PictureMaker:
         return LadderState(
             problem=self.problem,
             unread="" if is_read else str(source.codec),
+            has_worker=not self._faults.misses_worker(now),
             shed=tuple(name for name in shed if name not in self._rungs),
             lowered=lowered,
             late=tuple(made.name for made in self.rungs if made.is_late),
@@ -137,8 +139,6 @@ class PictureMaker:
 
     def update(self) -> None:
         """Readers came or went, or the source has another configuration."""
-        if self._stream.state is StreamState.ENDED:
-            return
         wanted, offered = self._stream.unmet_video, {rung.name: rung for rung in self._offered()}
         for name in set(self._rungs) - set(offered):
             self._withdraw(name)
@@ -181,6 +181,8 @@ class PictureMaker:
         """The rungs of the ladder that fit this source."""
         source = self._stream.source_video
         if source is None or not isinstance(source.config, H264Config | H265Config) or self.problem:
+            return ()
+        if self._faults.misses_worker(self._loop.time()):
             return ()
         return rungs_for(self._ladder, source.config.width, source.config.height)
 
@@ -261,10 +263,16 @@ class PictureMaker:
         ends = [made.last_pts for made in self._rungs.values() if made.last_pts is not None]
         self._feed.join(fill_from=max(ends) + 1 if ends else None)
 
-    def blame(self) -> None:
-        """A worker that had begun to work has died."""
-        source = self._stream.source_video
-        if self._rungs and source is not None and self._faults.died(source, self._feed.group, self._loop.time()):
+    def blame(self, *, was_ready: bool) -> None:
+        """A worker has died, or could not be started."""
+        source, group, now = self._stream.source_video, self._feed.group, self._loop.time()
+        if self._rungs and source is not None and self._faults.died(source, group, now, was_ready=was_ready):
+            self._give_up()
+
+    def miss_worker(self) -> None:
+        """There has been none for too long: its viewers are better off elsewhere."""
+        self._faults.miss_worker(self._loop.time())
+        if self._rungs:
             self._give_up()
 
     def _start(self, made: MadeRung) -> None:
@@ -278,8 +286,6 @@ class PictureMaker:
 
     def _source_ended(self) -> None:
         self.close()
-        if self._stream.state is StreamState.ENDED:
-            self._owner.overload.forget(self._stream.key)
 
     # What the worker says
 
@@ -362,7 +368,7 @@ class PictureMaker:
         self._counters.late_pictures += made.counters.late - before
 
     def _failed(self, message: RungFailed) -> None:
-        """Its encoder has given up. It is tried again at once, and then not for a while."""
+        """Its encoder has given up. It is tried again at once, and then in software or not for a while."""
         made = self._rungs.get(message.output)
         if made is None or made.run != message.run:
             return
@@ -370,14 +376,27 @@ class PictureMaker:
         self._counters.rung_failures += 1
         made.counters.failures += 1
         logger.warning("rung %s failed: %s", made.name, message.problem, extra={"room": self._stream.key})
-        if self._faults.failed(made.name, now):
+        if self._faults.failed(made.name, now) and not self._fall_back(made):
             self._withdraw(made.name)
         else:
             self._start(made)
 
+    def _fall_back(self, made: MadeRung) -> bool:
+        """To an encoder in software, until the end of the broadcast. False where it has one already."""
+        rung, old = in_software(made.rung), made.rung
+        if rung is old:
+            return False
+        logger.warning(
+            "rung %s is encoded by %s: %s fails", made.name, rung.encoder, old.encoder, extra={"room": self._stream.key}
+        )
+        made.rung = rung
+        self._ladder = tuple(rung if each == old else each for each in self._ladder)
+        self._faults.replaced(made.name)
+        return True
+
     def _give_up(self) -> None:
         """No rung of this source."""
-        logger.warning("no rungs: %s", self.problem, extra={"room": self._stream.key})
+        logger.warning("no rungs: %s", self.problem or "there is no worker", extra={"room": self._stream.key})
         for name in tuple(self._rungs):
             self._withdraw(name)
 

@@ -17,6 +17,8 @@ MAX_DEATHS = 4
 worker, and goes on without them."""
 REFUSED_FOR = 60.0
 """Seconds until what failed is tried again."""
+MISSED_FOR = 5.0
+"""The same for a worker that did not come back in time: viewers without another rung wait twice as long for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class RungFaults:
         self._deaths: deque[float] = deque(maxlen=MAX_DEATHS)
         self._died_in: int | None = None
         self._poisoned: int | None = None
+        self._missed_until = float("-inf")
 
     def refuse(self, source: Track, problem: str, *, until: float = float("inf")) -> None:
         """No rung of this source can be made."""
@@ -49,6 +52,14 @@ class RungFaults:
         if refusal is None or now >= refusal.until or not is_same_picture(refusal.source, source):
             return ""
         return refusal.problem
+
+    def miss_worker(self, now: float, seconds: float = MISSED_FOR) -> None:
+        """There is none, or none begins to work: whatever the source is, it has no rungs for a while."""
+        self._missed_until = max(self._missed_until, now + seconds)
+
+    def misses_worker(self, now: float) -> bool:
+        """Was there no worker a short while ago?"""
+        return now < self._missed_until
 
     def is_barred(self, name: str, now: float) -> bool:
         """Has this rung's encoder failed too often?"""
@@ -67,20 +78,29 @@ class RungFaults:
             self._barred[name] = now + REFUSED_FOR
         return is_too_often
 
-    def died(self, source: Track, group: int | None, now: float) -> bool:
+    def replaced(self, name: str) -> None:
+        """It has another encoder, which has not failed yet."""
+        self._barred.pop(name, None)
+        self._failed_at.pop(name, None)
+
+    def died(self, source: Track, group: int | None, now: float, *, was_ready: bool = True) -> bool:
         """A worker died while it was given the group of pictures that begins at this dts. True: one too many.
 
-        When two died in one group, what is left of it is poisonous.
+        When two died in one group, what is left of it is poisonous. No picture is to blame for one that was not ready,
+        or could not be started.
         """
         if self._deaths and now - self._deaths[-1] > FAILURE_WINDOW:
             self._deaths.clear()
         self._deaths.append(now)
-        if group is not None and group == self._died_in:
-            self._poisoned = group
-        self._died_in = group
+        if was_ready:
+            self._poisoned = group if group is not None and group == self._died_in else self._poisoned
+            self._died_in = group
         if len(self._deaths) < MAX_DEATHS:
             return False
         self._deaths.clear()
+        if not was_ready:
+            self.miss_worker(now, REFUSED_FOR)
+            return True
         self.refuse(source, f"{MAX_DEATHS} workers in a row have died of it", until=now + REFUSED_FOR)
         return True
 

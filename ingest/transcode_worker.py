@@ -19,6 +19,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import av
@@ -43,7 +44,7 @@ from ingest.transcode_messages import (
     StopRung,
     encode_message,
 )
-from ingest.video_graph import VideoGraph
+from ingest.video_graph import GraphLimits, VideoGraph
 from media.track import Codec
 
 __all__ = ["AudioLane", "Lanes", "main"]
@@ -166,9 +167,14 @@ class _Outbox:
                 self._unsent.clear()
 
 
-def main(arguments: list[str], lane: Callable[[Send, Send], Lane] = Lanes) -> int:
-    """Serve until the node closes its end of the socket. The exit code: the node starts another one after a bug."""
-    descriptor, parent = map(int, arguments)
+def main(arguments: list[str], lane: Callable[[Send, Send], Lane] | None = None) -> int:
+    """Serve until the node closes its end of the socket. The exit code: the node starts another one after a bug.
+
+    The arguments: how many pixels a source may have, where that is told, the descriptor, and the node's process id.
+    """
+    *told, descriptor, parent = map(int, arguments)
+    limits = GraphLimits(max_pixels=told[0]) if told else GraphLimits()
+    lane = lane or partial(Lanes, new_graph=partial(VideoGraph, limits=limits))
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it reaches both, and is the node's to act on
     av.logging.set_level(None)

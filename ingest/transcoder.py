@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from ingest.overload import Overload
@@ -17,7 +18,7 @@ from ingest.watched_worker import Debtor, WatchedWorker
 from ingest.worker_pool import WorkerPool
 from ingest.worker_process import WorkerExit
 from media.rung import Rendition, Rung
-from media.stream import Stream
+from media.stream import Stream, StreamState
 from media.ticks import to_ms
 from media.track import Track
 
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 BACK_OFF_FIRST, BACK_OFF_MAX = 0.1, 10.0
 """Seconds before the second restart in a row and before any later one; the first restart is at once."""
+MISSED_AFTER = 1.5
+"""Seconds without a worker that works, after one was lost, until viewers of its rungs are sent elsewhere."""
 HEALTHY_AFTER = 10.0
 """Seconds after which a worker that ends is the first one to do so again."""
 
@@ -52,6 +55,8 @@ class Owner(Protocol):
 
     def discard(self, transcoder: Transcoder) -> None: ...
 
+    def forget(self, transcoder: Transcoder) -> None: ...
+
 
 class Transcoder:
     """One stream's: it has a worker while `sound` or `picture` has something to make, and replaces one that ends."""
@@ -62,6 +67,7 @@ class Transcoder:
         self._numbers = itertools.count(1)
         self._worker: WatchedWorker | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._missing: asyncio.TimerHandle | None = None
         self._failures = 0
         self.sound = SoundMaker(stream, self, owner.counters, linger=owner.limits.linger)
         self.picture = PictureMaker(stream, self, owner)
@@ -81,6 +87,10 @@ class Transcoder:
 
     def update(self, stream: Stream) -> None:
         """Stream.on_demand."""
+        if stream.state is StreamState.ENDED:
+            self.close()
+            self._owner.forget(self)
+            return
         self.sound.update()
         self.picture.update()
 
@@ -122,6 +132,7 @@ class Transcoder:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        self._found()
         self._failures = 0
         self._owner.discard(self)
 
@@ -149,7 +160,7 @@ class Transcoder:
                 if self.sound.owes(message.seq):
                     self.sound.heard(message)
             case Ready():
-                pass
+                self._found()
             case _:
                 self.picture.heard(message)
 
@@ -166,22 +177,41 @@ class Transcoder:
         )
         if was_ready:
             self.sound.blame()
-            self.picture.blame()
+        self.picture.blame(was_ready=was_ready)
         if self.sound.is_busy or self.picture.is_busy:
             self._try_later()
 
     def _start(self) -> None:
         self._retry = None
+        if self.stream.state is StreamState.ENDED:
+            return
         try:
             self._worker = WatchedWorker(self, self._owner.pool, self._owner.counters, failures=self._failures)
         except OSError as exc:
             logger.error("no worker can be started: %s", exc, extra={"room": self.stream.key})
+            # soon: a reader may be in the middle of attaching
+            asyncio.get_running_loop().call_soon(partial(self.picture.blame, was_ready=False))
             self._try_later()
             return
+        if self._worker.is_ready:
+            self._found()
         self.sound.resume()
         self.picture.resume()
 
     def _try_later(self) -> None:
         delay = 0.0 if self._failures == 0 else min(BACK_OFF_MAX, BACK_OFF_FIRST * 2 ** (self._failures - 1))
         self._failures += 1
-        self._retry = asyncio.get_running_loop().call_later(delay, self._start)
+        loop = asyncio.get_running_loop()
+        self._retry = loop.call_later(delay, self._start)
+        self._missing = self._missing or loop.call_later(MISSED_AFTER, self._miss)
+
+    def _miss(self) -> None:
+        """It is said again while sound alone waits for one."""
+        self._missing = asyncio.get_running_loop().call_later(MISSED_AFTER, self._miss)
+        self.picture.miss_worker()
+
+    def _found(self) -> None:
+        """There is one that works, or none is needed."""
+        if self._missing is not None:
+            self._missing.cancel()
+            self._missing = None

@@ -130,6 +130,11 @@ class Transcoding:
         if not self.active:
             self.pool.keep_spare(False)
 
+    def forget(self, transcoder: Transcoder) -> None:
+        """Its stream is over. What was learned of a later one of the same room stays."""
+        if self.of(transcoder.stream) is transcoder:
+            self.overload.forget(transcoder.stream.key)
+
     def watch_load(self) -> None:
         """A rung is made from now on."""
         if self._looking is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from ingest.codec_threads import CodecThreads
 from ingest.deinterlacer import Deinterlacer
+from ingest.processor_time import usable_cores
 from ingest.transcode_messages import SourceTrack, SourceUnit
 from media.ticks import TICKS_PER_SECOND
 from media.track import Codec
@@ -129,7 +129,7 @@ class VideoDecoder:
     def _begin(self) -> VideoCodecContext:
         context = _create(self._track, is_strict=self._is_strict)
         context.thread_type = ThreadType.SLICE
-        context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
+        context.thread_count = max(1, min(MAX_THREADS, int(usable_cores())))
         with self._threads.opening():
             try:
                 context.open()

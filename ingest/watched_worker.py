@@ -88,10 +88,10 @@ class WatchedWorker:
         self._watching = self._loop.call_later(WATCH_INTERVAL, self._look)
 
     def __repr__(self) -> str:
-        return f"<WatchedWorker {self.pid} ready={self._is_ready}>"
+        return f"<WatchedWorker {self.pid} ready={self.is_ready}>"
 
     @property
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
         return self._process.has_spoken
 
     @property
@@ -123,10 +123,10 @@ class WatchedWorker:
 
     def _hangs(self) -> bool:
         owes = any(debt.debtor.owed for debt in self._debts)
-        self._silent_looks = self._silent_looks + 1 if owes or not self._is_ready else 0
+        self._silent_looks = self._silent_looks + 1 if owes or not self.is_ready else 0
         if self._silent_looks > STOPPED_LOOKS and self._process.is_stopped:
             return True
-        if not self._is_ready:
+        if not self.is_ready:
             return self._silent_looks > START_LOOKS
         stuck = [debt.look(self._doublings) for debt in self._debts]
         is_overdue = any(stuck) or self._silent_looks > SILENT_LOOKS << self._doublings
@@ -147,4 +147,4 @@ class WatchedWorker:
         self._watching.cancel()
         if self._customer is not None:
             seconds = self._loop.time() - self._started_at
-            self._customer.lost(how, seconds=seconds, was_ready=self._is_ready)
+            self._customer.lost(how, seconds=seconds, was_ready=self.is_ready)

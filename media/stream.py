@@ -251,8 +251,9 @@ class Stream:
         return self._clock.now() - asked_at >= KEYFRAME_REQUEST_INTERVAL
 
     # What follows is for the publisher, the hub, and the transcoder, which is told by `on_demand`: called whenever
-    # readers come or go, whenever the publisher's sound changes its codec, and with the first picture. `could_make` is
-    # its promise of sound in advance, and `could_encode` the rungs that may be asked for now, best first.
+    # readers come or go, whenever the publisher's sound changes its codec, with the first picture, and at the end.
+    # `could_make` is its promise of sound in advance, and `could_encode` the rungs that may be asked for now, best
+    # first.
 
     def promise(self, track: Track) -> None:
         """Sound in another codec will be delivered: who attaches for it finds its configuration in `audio` at once."""
@@ -308,6 +309,7 @@ class Stream:
         self.set_state(StreamState.ENDED)
         self._end_readers(reason, lambda attachment: True)
         self._rings.clear()
+        self.on_demand(self)
 
     def _note_track(self, track: Track) -> None:
         if track.is_video:

@@ -136,12 +136,9 @@ class FlvPackager:
         """A viewer that has begun elsewhere and goes on here with the next batch."""
         self.viewers[viewer] = None
 
-    def set_apart(self, viewer: FlvViewer, departure: Departure) -> bool:
-        """From now on `departure` gets what this viewer would get. False for one that has not begun."""
-        if viewer in self._waiting:
-            return False
+    def set_apart(self, viewer: FlvViewer, departure: Departure) -> None:
+        """From now on `departure` gets what this viewer, which has begun, would get."""
         self._apart[viewer] = departure
-        return True
 
     def serve(self, viewer: FlvViewer) -> None:
         """Serve it like all others again."""

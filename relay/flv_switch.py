@@ -78,11 +78,12 @@ class FlvSwitch:
     def start(self) -> None:
         """From a timer or a request, never from within a packager."""
         self.new.arrivals[self] = None
-        if self.old.is_ended:
-            self.orphan()
-        elif not self.old.set_apart(self.viewer, self):
+        if not self.viewer.has_begun:
             self._go_over_before_the_start()
+        elif self.old.is_ended:
+            self.orphan()
         else:
+            self.old.set_apart(self.viewer, self)
             self._replace_queued()
         self.insist()
 

@@ -74,6 +74,8 @@ class _Queued:
 class FlvViewer:
     """Takes batches and never blocks. `done` gets the reason when this viewer is over.
 
+    `has_begun`: it was sent the header, and what it gets from now on is its continuation.
+
     `was_cut` then says that bytes were left unsent, so that the connection cannot end in good order.
     """
 
@@ -94,6 +96,7 @@ class FlvViewer:
         "done",
         "first_group",
         "framing",
+        "has_begun",
         "id",
         "joined_at",
         "peer",
@@ -119,6 +122,7 @@ class FlvViewer:
         self.done: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self.was_cut = False
         self.first_group = -1
+        self.has_begun = False
         self.joined_at = now()
         self._asked_at = self.joined_at if asked_at is None else asked_at
         self.bytes_sent = 0
@@ -180,6 +184,7 @@ class FlvViewer:
         if self._closing is not None:
             return
         self.first_group = group
+        self.has_begun = True
         queue = [_Queued(self.framing.frame(prelude), None)]
         queue += [
             _Queued(data, b.dts, b, is_first=True) for b in batches if (data := b.framed_for_joiners(self.framing))

@@ -17,6 +17,7 @@ from streamer.config_schema import (
     RtmpSettings,
     StreamSettings,
     TlsSettings,
+    TranscodeSettings,
     WebRtcSettings,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "RtmpSettings",
     "StreamSettings",
     "TlsSettings",
+    "TranscodeSettings",
     "WebRtcSettings",
     "load_config",
 ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 from typing import Any, get_type_hints
 
 from ingest.encoder_options import ENCODERS, PRESETS, PROFILES, SOFTWARE, family
 from media.rung import Rung
 from media.track import SOURCE, Codec
+from relay.renditions import AUTO
 from streamer.config_schema import Setting, describe, setting
 from streamer.config_value import format_value, parse_value
 from streamer.ladder import Ladder, LadderEntry
@@ -95,7 +98,9 @@ def parse_ladder(raw: Any) -> Ladder:
         raise LadderProblem("needs entries: write [[ladder]], and [[ladder.rungs]] below it")
     if len(raw) > MAX_ENTRIES:
         raise LadderProblem(f"has {len(raw)} entries, and at most {MAX_ENTRIES} are allowed")
-    return Ladder(tuple(_entry(table, number) for number, table in enumerate(raw)))
+    entries = tuple(_entry(table, number) for number, table in enumerate(raw))
+    _check_order(entries)
+    return Ladder(entries)
 
 
 def format_ladder(ladder: Ladder) -> Iterator[str]:
@@ -148,7 +153,25 @@ def _entry(table: Mapping[str, Any], number: int) -> LadderEntry:
         raise LadderProblem(f"are {len(raw)}, and at most {MAX_RUNGS} are allowed", number, MAX_RUNGS, None)
     rungs = tuple(_rung(rung, number, index) for index, rung in enumerate(raw))
     _check_together(rungs, number)
+    if rungs and all(rung.codec is Codec.H265 for rung in rungs):
+        sentence = '= "h265", as of all rungs here: players without it need one of H.264 as well'
+        raise LadderProblem(sentence, number, 0, "codec")
     return LadderEntry(rooms, rungs)
+
+
+def _check_order(entries: Sequence[LadderEntry]) -> None:
+    """The first entry that names a room counts, so none may stand behind others that name all of its rooms."""
+    before: list[str] = []
+    for number, entry in enumerate(entries):
+        if all(any(_covers(wider, pattern) for wider in before) for pattern in entry.rooms):
+            sentence = f"= {format_value(entry.rooms)} never counts: entries before it name these rooms"
+            raise LadderProblem(sentence, number, None, "rooms")
+        before += entry.rooms
+
+
+def _covers(wider: str, pattern: str) -> bool:
+    """Does `wider` name every room that `pattern` names? False where that is hard to say."""
+    return wider == pattern or (not set(wider) & set("?[") and fnmatchcase(pattern, wider))
 
 
 def _rung(table: Mapping[str, Any], entry: int, number: int) -> Rung:
@@ -192,13 +215,14 @@ def _complete(values: dict[str, Any], entry: int, number: int) -> Rung:
 
 
 def _check_together(rungs: Sequence[Rung], entry: int) -> None:
-    """Rules that span rungs: no name twice, and best first, within each codec, in height and in bitrate."""
-    seen: set[str] = set()
+    """Rules that span rungs: no name twice, and best first, within each codec, in height, bitrate and frame rate."""
+    seen: dict[str, int] = {}
     last: dict[Codec, Rung] = {}
     for number, rung in enumerate(rungs):
-        if rung.name in seen:
-            raise LadderProblem(f'= "{rung.name}" is there twice', entry, number, "name")
-        seen.add(rung.name)
+        twin = seen.setdefault(rung.name.lower(), number)
+        if twin != number:
+            what = "is there twice" if rungs[twin].name == rung.name else f'is too much like "{rungs[twin].name}"'
+            raise LadderProblem(f'= "{rung.name}" {what}', entry, number, "name")
         above = last.get(rung.codec)
         if above is not None and rung.height > above.height:
             sentence = (
@@ -208,10 +232,15 @@ def _check_together(rungs: Sequence[Rung], entry: int) -> None:
         if above is not None and rung.bitrate >= above.bitrate:
             sentence = f"= {rung.bitrate} must be below the {above.bitrate} of {above.name} before it"
             raise LadderProblem(sentence, entry, number, "bitrate")
+        if above is not None and above.frame_rate and (rung.frame_rate or math.inf) > above.frame_rate:
+            sentence = f"= {rung.frame_rate or 0:g} must be at most the {above.frame_rate:g} of {above.name} before it"
+            raise LadderProblem(sentence, entry, number, "frame_rate")
         last[rung.codec] = rung
 
 
 def _check_name(name: str, entry: int, number: int) -> None:
+    if name.lower() == AUTO:
+        raise LadderProblem(f'= "{name}" is taken: it means what a network carries', entry, number, "name")
     if name.lower() in _RESERVED:
         raise LadderProblem(f'= "{name}" is taken: it means what the publisher sends', entry, number, "name")
     if not _NAME.fullmatch(name):

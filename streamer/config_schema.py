@@ -27,6 +27,7 @@ __all__ = [
     "Setting",
     "StreamSettings",
     "TlsSettings",
+    "TranscodeSettings",
     "WebRtcSettings",
     "describe",
     "setting",
@@ -256,6 +257,42 @@ class DemoSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscodeSettings:
+    """What is made for viewers of what publishers send: sound in other codecs, and the rungs of `[[ladder]]`."""
+
+    linger_s: float = setting(
+        5.0,
+        "How long sound and rungs are made on after the last viewer who wanted them has left. A change counts for "
+        "broadcasts that begin after it.",
+        unit="s",
+        low=0,
+        high=600,
+        live=True,
+    )
+    max_workers: int = setting(
+        200,
+        "Worker processes at once: one for each broadcast that something is made of.",
+        low=0,
+        high=10_000,
+        live=True,
+    )
+    max_rungs: int = setting(
+        200,
+        "Rungs encoded at once, of all broadcasts together; the processors mostly bound them sooner.",
+        low=0,
+        high=10_000,
+        live=True,
+    )
+    max_pixels: int = setting(
+        4096 * 2304,
+        "The largest source picture, width times height, that is decoded for rungs. An 8K one has 33177600.",
+        unit="pixels",
+        low=100_000,
+        high=8192 * 8192,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RecordSettings:
     """Recordings, in the folder `recordings` of `data.dir`: `ROOM/EPOCH.flv`, playable while it grows."""
 
@@ -316,6 +353,7 @@ class Config:
     flv: FlvSettings = FlvSettings()
     webrtc: WebRtcSettings = WebRtcSettings()
     stream: StreamSettings = StreamSettings()
+    transcode: TranscodeSettings = TranscodeSettings()
     record: RecordSettings = RecordSettings()
     drain: DrainSettings = DrainSettings()
     redis: RedisSettings = RedisSettings()

@@ -17,7 +17,9 @@ from aiohttp import web
 from ingest.authorize import Refusal
 from ingest.rtmp_server import RtmpIngest
 from ingest.rtmp_session import SessionLimits
+from ingest.transcode_limits import TranscodeLimits
 from ingest.transcoding import Transcoding
+from ingest.worker_process import WORKER_COMMAND
 from interaction.kinds import Role
 from interaction.layer import InteractionLayer
 from interaction.settings import ShopSettings
@@ -108,8 +110,11 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
+        self._ladder = config.ladder
         self._rungs: dict[tuple[Rung, ...], tuple[Rung, ...]] = {}
-        self.transcoding = Transcoding(rungs_of=self._rungs_of)
+        self._is_reloaded = asyncio.Event()
+        command = (*WORKER_COMMAND, str(config.transcode.max_pixels))
+        self.transcoding = Transcoding(_transcode_limits(config), command, rungs_of=self._rungs_of)
         self.hub.on_open = self.transcoding.watch
         self.webrtc = WebRtcSide(config.webrtc, self.hub, self.clock, authorize=self._authorize, knows=self._knows)
         self.transcoding.viewers_of = ViewerCounts(self._places, self.clock.now)
@@ -136,7 +141,7 @@ class Node:
         """Serve until `stop` is set. Raises KeyFileError, TlsError or ListenError before anything is served."""
         self.keys.load()
         tls = self._tls = TlsFiles.from_settings(self.config.tls)
-        self._rungs = await usable_rungs(self.config.ladder)
+        self._rungs = await usable_rungs(self._ladder)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.recordings.recorder.close)
             stack.push_async_callback(self.transcoding.wait_closed)
@@ -146,7 +151,7 @@ class Node:
                 on_bound(bound)
             async with asyncio.TaskGroup() as group:
                 parts = (self.loop_lag.run(), self.rtmp.run(), self._expire(), self.events.run(), self.webrtc.run())
-                tasks = [group.create_task(part) for part in parts]
+                tasks = [group.create_task(part) for part in (*parts, self._take_up_ladders())]
                 if self.config.demo.enabled and bound.rtmp:
                     tasks.append(group.create_task(self._demo_host(bound.rtmp, bound.http).run()))
                 if tls:
@@ -217,6 +222,8 @@ class Node:
             max_connections=config.rtmp.max_connections,
             max_per_address=config.rtmp.max_connections_per_address,
         )
+        self._is_reloaded.set()
+        self.transcoding.limits = _transcode_limits(config)
         self.webrtc.set_settings(config.webrtc)
         self.recordings.set_patterns(config.record.rooms)
         if self._site:
@@ -272,6 +279,22 @@ class Node:
             self.hub.expire()
             self.health.prune()
 
+    async def _take_up_ladders(self) -> None:
+        """A changed one, when its encoders have been tried; broadcasts that begin before that have the old one."""
+        while True:
+            await self._is_reloaded.wait()
+            self._is_reloaded.clear()
+            ladder = self.config.ladder
+            if ladder == self._ladder:
+                continue
+            try:
+                rungs = await usable_rungs(ladder)
+            except OSError as exc:
+                _log.error("the changed ladder is not taken up, its encoders cannot be tried: %s", exc)
+            else:
+                self._ladder, self._rungs = ladder, rungs
+                _log.info("the changed ladder counts for broadcasts that begin from now on")
+
     def _on_claim(self, publisher: Publisher) -> None:
         self.health.watch(publisher)
         self.recordings.consider(publisher.stream)
@@ -294,8 +317,8 @@ class Node:
         )
 
     def _rungs_of(self, room: str) -> tuple[Rung, ...]:
-        """Of a broadcast that begins: what was found to work at the start, or a changed ladder as it is."""
-        rungs = self.config.ladder.for_room(room)
+        """Of a broadcast that begins: what was found to work."""
+        rungs = self._ladder.for_room(room)
         return self._rungs.get(rungs, rungs)
 
     def _places(self) -> Iterator[tuple[str, str]]:
@@ -359,6 +382,11 @@ def _flv_limits(config: Config) -> FlvLimits:
     flv = config.flv
     viewer = ViewerLimits(backlog=flv.backlog_ms, stalled=flv.stalled_timeout_s)
     return FlvLimits(join_wait=flv.join_wait_s, merge_ms=flv.merge_ms, max_viewers=flv.max_viewers, viewer=viewer)
+
+
+def _transcode_limits(config: Config) -> TranscodeLimits:
+    transcode = config.transcode
+    return TranscodeLimits(transcode.linger_s, transcode.max_workers, transcode.max_rungs)
 
 
 def _session_limits(config: Config) -> SessionLimits:

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.e2e
 RUNG = "hevc"
 LADDER = (
     f'ladder=[{{rooms=["*"], rungs=[{{name="{RUNG}", codec="h265", height={HEIGHT}, bitrate=300000,'
-    ' preset="ultrafast", profile="main", encoder="libx265", keyframe_interval=1}]}]'
+    ' preset="ultrafast", profile="main", encoder="libx265", keyframe_interval=1},'
+    ' {name="avc", height=96, bitrate=100000}]}]'
 )
 PAYLOAD_TYPE = 49
 """Chromium's for H.265, where it has a decoder."""

@@ -74,9 +74,9 @@ def test_a_driver_that_crashes_or_hangs_is_a_problem_like_any_other(
 
 
 def test_one_thread_is_enough_for_what_the_default_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("ingest.encoder_options.usable_cores", lambda: 2.0)
     assert {encoder_threads(1920, 1080, 60), encoder_threads(640, 360, 30)} == {1}
-    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr("ingest.encoder_options.usable_cores", lambda: 16.0)
     assert encoder_threads(1280, 720, 30) == 1
     assert encoder_threads(1920, 1080, 60) == 3
     assert encoder_threads(3840, 2160, 60) == 4

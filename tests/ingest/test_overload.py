@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingest.overload import BAR_FIRST, SETTLE, Overload, Remedy, RungLoad
-from ingest.processor_time import IdleMeter
+from ingest.processor_time import IdleMeter, own_groups
 
 BASE = RungLoad("a", "720p", 0.5, 10, lag_ms=0, late=0, age=100, is_last_resort=False, is_lowered=False)
 LOW = replace(BASE, name="360p", cores=0.2, is_last_resort=True)
@@ -125,7 +125,7 @@ def test_idle_processors_are_read_from_the_kernel(tmp_path: Path, monkeypatch: p
     stat = tmp_path / "stat"
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 2})
     stat.write_text("cpu 0 0 0 900 0\ncpu0 10 0 5 300 10 0\ncpu1 0 0 0 300 0\ncpu2 1 1 1 100 0\nctxt 5\n")
-    meter = IdleMeter(stat)
+    meter = IdleMeter(stat, ())
     assert meter.cores == 2
     assert meter.read(10.0) is None
     stat.write_text("cpu 0 0 0 900 0\ncpu0 10 0 5 350 10 0\ncpu1 0 0 0 999 0\ncpu2 1 1 1 150 50\nctxt 5\n")
@@ -134,3 +134,39 @@ def test_idle_processors_are_read_from_the_kernel(tmp_path: Path, monkeypatch: p
     assert meter.read(12.0) is None
     assert IdleMeter(tmp_path / "none").read(1.0) is None
     assert 0 <= (IdleMeter().read(1.0) or 0) <= 64
+
+
+def test_in_a_container_the_quota_counts_and_what_was_used_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    own, stat, above = tmp_path / "own", tmp_path / "stat", tmp_path / "groups" / "pod"
+    own.write_text("1:cpu:/old\n0::/pod/node\n")
+    (above / "node").mkdir(parents=True)
+    (above / "node" / "cpu.max").write_text("max 100000\n")
+    (above / "cpu.max").write_text("150000 100000\n")
+    groups = own_groups(own, tmp_path / "groups")
+    assert groups == (above / "node", above, tmp_path / "groups")
+    meter = IdleMeter(stat, groups)
+    assert meter.cores == 1.5
+
+    def spend(used_us: int, idle: int) -> None:
+        (above / "cpu.stat").write_text(f"usage_usec {used_us}\nuser_usec 5\n")
+        stat.write_text("".join(f"cpu{number} 0 0 0 {idle} 0\n" for number in range(4)))
+
+    spend(1_000_000, 0)
+    assert meter.read(10.0) is None
+    spend(2_400_000, 80)
+    assert meter.read(11.0) == pytest.approx(0.1), "others leave four processors idle, which are not ours"
+    spend(2_500_000, 90)
+    assert meter.read(12.0) == pytest.approx(0.4), "others use them, and the quota is no promise"
+    (above / "cpu.max").write_text("max 100000\n")
+    assert meter.cores == 4
+    assert meter.read(13.0) is None
+
+
+@pytest.mark.parametrize("text", ["", "1:cpu:/old\n", "0::/../other\n"])
+def test_without_a_cgroup_of_its_own_the_root_is_asked(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own").write_text(text)
+    assert own_groups(tmp_path / "own", tmp_path) == (tmp_path,)
+    assert own_groups(tmp_path / "none", tmp_path) == (tmp_path,)

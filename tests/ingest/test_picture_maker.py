@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.overload import Remedy
+from ingest.overload import Overload, Remedy, RungLoad
 from media.reasons import RUNG_SHED
 from media.rung import Rung
 from media.stream import Kinds
@@ -213,6 +213,66 @@ async def test_the_rest_of_a_group_that_kills_two_workers_is_left_out(pill: byte
         assert after[0].dts == 50 * STEP
 
 
+def finding_codes(room: Studio) -> list[str]:
+    return [finding.code for finding in room.transcoding.findings(room.stream)]
+
+
+@pytest.mark.parametrize("command", ["/bin/false", "/nonexistent"])
+async def test_without_a_worker_viewers_of_rungs_are_sent_elsewhere_and_newcomers_too(command: str) -> None:
+    async with studio(command=(command,), rungs=LADDER) as room:
+        room.publish(shots(5))
+        viewer = watch(room, "mid")
+        await viewer.until(lambda: bool(viewer.ended))
+        assert viewer.ended == [RUNG_SHED]
+        assert room.stream.could_encode() == ()
+        assert finding_codes(room) == ["ladder-worker"]
+        assert not room.transcoding.active
+        starts = room.transcoding.counters.starts
+        newcomer = watch(room, "mid")
+        await newcomer.until(lambda: bool(newcomer.ended))
+        assert room.transcoding.counters.starts == starts
+
+
+async def test_what_was_learned_of_a_room_is_forgotten_with_its_broadcast_and_not_later() -> None:
+    async with plain() as room:
+        load = RungLoad("room", "mid", 0.5, 1, 300, 0, 9.0, is_last_resort=False, is_lowered=False)
+        overload = room.transcoding.overload = Overload()
+        overload.judge(0.0, [load], idle=1.0, cores=2)
+        first = room.stream
+        room.hub.end("room")
+        assert overload.cost("room", "mid") is None
+        room.claim()
+        overload.judge(1.0, [load], idle=1.0, cores=2)
+        first.attach(Listener(), video="mid", audio=None)
+        assert overload.cost("room", "mid") == 0.5
+
+
+async def test_nothing_is_started_for_a_stream_that_has_ended() -> None:
+    async with studio(command=("/nonexistent",), rungs=LADDER, linger=30) as room:
+        room.publish(shots(5))
+        viewer = watch(room, "mid")
+        room.hub.end("room")
+        assert viewer.ended
+        assert not room.transcoding.active
+        watch(room, "mid")
+        assert not room.transcoding.active
+
+
+async def test_a_worker_that_does_not_come_back_in_time_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.transcoder.MISSED_AFTER", 0.2)
+    hangs = tmp_path / "hangs"
+    program = f"test -e {hangs} && exec sleep 60; touch {hangs}; exit 1"
+    async with studio(command=("/bin/sh", "-c", program), rungs=LADDER) as room:
+        room.publish([*shots(5), sound(0)])
+        viewer = watch(room, "mid", "opus")
+        await viewer.until(lambda: bool(viewer.ended))
+        assert viewer.ended == [RUNG_SHED]
+        assert room.stream.could_encode() == ()
+        assert finding_codes(room) == ["ladder-worker"]
+
+
 async def test_an_encoder_that_fails_is_tried_once_more_and_then_not_for_a_while() -> None:
     units = shots(60)
     for index in (20, 40):
@@ -231,6 +291,33 @@ async def test_an_encoder_that_fails_is_tried_once_more_and_then_not_for_a_while
         assert "low" in [rendition.name for rendition in room.stream.could_encode()]
         assert room.transcoding.counters.restarts == 0
         assert room.transcoding.counters.rung_failures == 2
+
+
+async def test_a_rung_whose_hardware_fails_twice_goes_on_in_software() -> None:
+    asked = Rung("mid", Codec.H264, 180, 500_000, preset="p4", encoder="h264_nvenc")
+    units = shots(90)
+    for index in (20, 40, 60, 80):
+        units[index] = AccessUnit(VIDEO, units[index].dts, units[index].pts, False, (FAIL,))
+    async with studio(command=PLAIN_COMMAND, rungs=(asked,)) as room:
+        room.publish(units[:5])
+        viewer = watch(room, "mid")
+        await viewer.until(lambda: bool(viewer.pictures))
+        room.publish(units[5:20])
+        for failures, encoder in enumerate(("h264_nvenc", "libx264", "libx264"), 1):
+            pill = 20 * failures
+            room.publish(units[pill : pill + 1])
+            async with asyncio.timeout(5):
+                while room.transcoding.counters.rung_failures < failures:
+                    await asyncio.sleep(0.01)
+            (made,) = room.transcoding.of(room.stream).picture.rungs
+            assert made.rung.encoder == encoder
+            room.publish(units[pill + 1 : pill + 20])
+            await viewer.until(lambda end=pill + 19: viewer.pictures[-1].dts == end * STEP)
+        assert not viewer.ended
+        check_times(viewer, largest=2 * STEP)
+        room.publish(units[80:])
+        await viewer.until(lambda: bool(viewer.ended))
+        assert room.stream.could_encode() == (), "in software too it fails twice, and is left alone"
 
 
 async def test_a_source_that_is_refused_ends_its_rungs_and_another_one_brings_them_back() -> None:

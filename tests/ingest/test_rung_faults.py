@@ -48,6 +48,16 @@ def test_deaths_in_different_groups_poison_nothing_until_they_are_too_many() -> 
     assert faults.problem(VIDEO, 3 + REFUSED_FOR) == ""
 
 
+def test_a_worker_that_was_not_ready_says_nothing_about_the_source() -> None:
+    faults = RungFaults()
+    assert [faults.died(VIDEO, 900, now, was_ready=False) for now in range(4)] == [False, False, False, True]
+    assert faults.problem(VIDEO, 4) == ""
+    assert not faults.is_poisonous(picture(1800))
+    faults.miss_worker(4)
+    assert faults.misses_worker(3 + REFUSED_FOR - 1)
+    assert not faults.misses_worker(3 + REFUSED_FOR)
+
+
 def test_deaths_long_apart_are_not_in_a_row() -> None:
     faults = RungFaults()
     assert not any(faults.died(VIDEO, None, 40.0 * number) for number in range(20))

@@ -14,6 +14,7 @@ from itertools import pairwise
 import pytest
 
 from ingest import picture_feed, picture_queue
+from ingest.worker_process import WORKER_COMMAND
 from media.reasons import RUNG_SHED
 from media.rung import Rung
 from media.stream import Kinds
@@ -95,6 +96,30 @@ async def until_live(room: Studio) -> None:
     async with asyncio.timeout(5):
         while room.stream.source_video is None or room.stream.source_audio is None:
             await asyncio.sleep(0.01)
+
+
+async def test_an_encoder_that_is_not_there_is_replaced_by_software_in_the_broadcast() -> None:
+    asked = replace(LOW, encoder="h264_nvenc", preset="p4")
+    async with studio(command=PATIENT_COMMAND, rungs=(asked,)) as room:
+        room.publisher.expect(Kinds(video=True, audio=True))
+        units = show(3)
+        live = asyncio.create_task(publish_live(room, units))
+        await until_live(room)
+        viewer = watch(room, "low")
+        await live
+        await viewer.until(lambda: len(viewer.pictures) > 20)
+        assert not viewer.ended
+        assert room.transcoding.counters.rung_failures == 2
+        check_pictures(viewer)
+
+
+async def test_the_worker_is_told_how_many_pixels_a_source_may_have() -> None:
+    async with studio(command=(*WORKER_COMMAND, "100000"), rungs=(LOW,)) as room:
+        room.publish(show(1)[:20])
+        viewer = watch(room, "low")
+        await viewer.until(lambda: bool(viewer.ended))
+        (finding,) = room.transcoding.findings(room.stream)
+        assert "a picture of 640 x 360 exceeds 100000 pixels" in finding.text
 
 
 @pytest.mark.parametrize("low", [LOW, HEVC])

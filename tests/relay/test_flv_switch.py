@@ -41,12 +41,13 @@ def film(bframes: int = 0, gop: int = 25) -> SourceFilm:
 
 @dataclass
 class Show:
-    """A room with a ladder, and the relay's part for its seats."""
+    """A room with a ladder, and the relay's part for its seats. `is_bare`: who loses a rung finds no other one."""
 
     bframes: int = 0
     gop: int = 25
     lag: int = 2
     merge_ms: int = 0
+    is_bare: bool = False
     clock: FakeClock = field(default_factory=FakeClock)
     switches: list[tuple[str, str, Cause, bool]] = field(default_factory=list)
 
@@ -80,7 +81,7 @@ class Show:
         return self.packagers[rendition]
 
     def lost(self, viewer: FlvViewer, reason: Reason) -> bool:
-        return self.seats[viewer].find_another(self.choices)
+        return self.seats[viewer].find_another(() if self.is_bare else self.choices) or self.is_bare
 
     def note_switch(self, old: str, new: str, cause: Cause, *, is_up: bool) -> None:
         self.switches.append((old, new, cause, is_up))
@@ -338,6 +339,24 @@ async def test_a_viewer_that_has_not_begun_goes_over_at_once() -> None:
     seat.move("90p", Cause.ASKED)
     assert seat.packager.rendition == "90p"
     show.step(40)
+    is_whole(seat)
+
+
+@pytest.mark.parametrize("is_stranded", [False, True])
+async def test_a_rung_that_ends_before_its_first_picture_costs_no_header(is_stranded: bool) -> None:
+    show = Show()
+    show.is_bare = is_stranded
+    show.step(20)
+    show.ladder.is_dead = True
+    seat = show.seat("180p")
+    seat.look(show.choices)
+    show.step(1)
+    show.ladder.shed("180p")
+    show.is_bare = show.ladder.is_dead = False
+    assert not is_stranded or seat.retry(show.choices)
+    assert not outlet_of(seat).taken
+    show.step(30)
+    assert seat.packager.rendition == "90p"
     is_whole(seat)
 
 

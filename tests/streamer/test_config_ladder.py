@@ -100,6 +100,15 @@ TOP = RUNG.format("720p", 720, 2_000_000)
         (TOP + RUNG.format("720p", 480, 1_000_000), 6, r'rungs\[1\]\.name = "720p" is there twice'),
         (RUNG.format("source", 720, 2_000_000), 2, r'name = "source" is taken'),
         (RUNG.format("Opus", 720, 2_000_000), 2, r'name = "Opus" is taken'),
+        (RUNG.format("Auto", 720, 2_000_000), 2, r'name = "Auto" is taken: it means what a network carries'),
+        (TOP + RUNG.format("720P", 480, 1_000_000), 6, r'rungs\[1\]\.name = "720P" is too much like "720p"'),
+        (
+            TOP + "frame_rate = 15\n" + RUNG.format("b", 480, 99_999) + "frame_rate = 60\n",
+            10,
+            r"60 must be at most the 15",
+        ),
+        (TOP + "frame_rate = 15\n" + RUNG.format("b", 480, 99_999), 6, r"frame_rate = 0 must be at most the 15"),
+        (TOP + 'codec = "h265"\n', 5, r'rungs\[0\]\.codec = "h265", as of all rungs here'),
         (RUNG.format("a b", 720, 2_000_000), 2, r'name = "a b" needs letters'),
         (TOP + 'codec = "av1"\n', 5, r'codec = "av1" needs one of h264, h265'),
         (TOP + 'encoder = "libx265"\n', 5, r'encoder = "libx265" needs one of libx264, h264_nvenc'),
@@ -133,6 +142,27 @@ def test_a_ladder_without_sense_is_refused_with_its_line(tmp_path: Path, text: s
         ConfigError, match=rf"a\.toml:{line}: ladder\[2\]\.?{expected if '[' in expected[:8] else '.*' + expected}"
     ):
         load(tmp_path, above + text)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_refused"),
+    [
+        (["*"], ["vip"], True),
+        (["vip-*", "main"], ["vip-1*", "main"], True),
+        (["vip-*"], ["vip-1", "main"], False),
+        (["room?"], ["room*"], False),
+        (["room?"], ["room?"], True),
+    ],
+)
+def test_an_entry_that_never_counts_is_refused(
+    tmp_path: Path, first: list[str], second: list[str], is_refused: bool
+) -> None:
+    text = f"[[ladder]]\nrooms = {first}\n[[ladder]]\nrooms = {second}\n"
+    if not is_refused:
+        assert len(load(tmp_path, text).entries) == 2
+        return
+    with pytest.raises(ConfigError, match=r"a\.toml:4: ladder\[1\]\.rooms = .* never counts"):
+        load(tmp_path, text)
 
 
 @pytest.mark.parametrize("text", ["ladder = 1", "[ladder]\nrooms = []", 'ladder = ["720p"]'])

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from media.rung import Rung
+from media.track import Codec
 from streamer.certificate import make_self_signed, write_pair
 from streamer.config import (
     AccessSettings,
@@ -24,6 +26,7 @@ from streamer.config import (
     TlsSettings,
 )
 from streamer.config_schema import settings
+from streamer.ladder import DEFAULT_RUNGS, Ladder, LadderEntry
 from streamer.reload import plan_reload
 from tests.support.live import encoder
 from tests.support.running import ANY_PORT, on_uvloop, running_node, settings_in
@@ -133,6 +136,9 @@ def _used(node: Any) -> dict[str, Any]:
         "webrtc.max_viewers": node.webrtc.whep.limits.max_viewers,
         "webrtc.max_publishers": node.webrtc.whip.limits.max_publishers,
         "webrtc.publisher_timeout_s": node.webrtc.whip.limits.idle,
+        "transcode.linger_s": node.transcoding.limits.linger,
+        "transcode.max_workers": node.transcoding.limits.max_workers,
+        "transcode.max_rungs": node.transcoding.limits.max_rungs,
         "record.rooms": node.recordings._patterns,
         "drain.grace_s": node.config.drain.grace_s,
         "drain.timeout_s": node.config.drain.timeout_s,
@@ -156,6 +162,27 @@ def test_those_who_watch_notice_nothing_and_get_the_new_limits(tmp_path: Path) -
             assert (shown["epoch"], shown["viewers"], shown["counters"]["resumes"]) == (epoch, 1, 0)
             assert await viewer.content.read(1)
             viewer.close()
+
+    on_uvloop(scenario())
+
+
+def test_a_changed_ladder_counts_when_its_encoders_have_been_tried(tmp_path: Path) -> None:
+    """There is no such hardware here, so what counts in the end is software."""
+    asked = Rung("720p", Codec.H264, 720, 1_000_000, encoder="h264_nvenc", preset="p4")
+
+    async def scenario() -> None:
+        async with running_node(settings_in(tmp_path)) as running:
+            node = running.node
+            node.reload(replace(node.config, ladder=Ladder((LadderEntry(("*",), (asked,)),))))
+            assert node._rungs_of("x") == DEFAULT_RUNGS
+            async with asyncio.timeout(20):
+                while node._rungs_of("x") == DEFAULT_RUNGS:
+                    await asyncio.sleep(0.02)
+            assert node._rungs_of("x") == (replace(asked, encoder="libx264", preset="veryfast"),)
+            node.reload(replace(node.config, ladder=Ladder(())))
+            async with asyncio.timeout(5):
+                while node._rungs_of("x"):
+                    await asyncio.sleep(0)
 
     on_uvloop(scenario())
 
