@@ -43,8 +43,8 @@ class PictureLane:
         graph = self._graph = self._graph or self._begin()
         match message:
             case SourceUnit():
+                self._report(graph)  # before it: a unit that has just come is not behind
                 graph.feed(message)
-                self._report(graph)
             case SourceTrack():
                 graph.source(message)
             case StartRung():

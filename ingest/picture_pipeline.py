@@ -89,7 +89,7 @@ class PicturePipeline:
         self._cascade: PictureCascade | None = None
         self._last_pts: int | None = None
         self._last_dts: int | None = None
-        self._done_dts: int | None = None
+        self._begun_dts: int | None = None
         self._frames = self._undecodable = self._hidden = 0
         self._is_abandoned = False
 
@@ -103,8 +103,8 @@ class PicturePipeline:
             return
         match entry:
             case SourceUnit():
+                self._begun_dts = entry.dts
                 problem = self._guarded(lambda: self._take(entry, at))
-                self._done_dts = entry.dts
                 self._emit(Done(entry.seq, problem))
             case SourceTrack():
                 self._guarded(lambda: self._adopt(entry, at))
@@ -121,8 +121,9 @@ class PicturePipeline:
         self._keyframes.force()
 
     def report(self, newest_dts: int | None) -> tuple[SourceReport, list[RungReport]]:
-        """`newest_dts` is of the last unit that was fed."""
-        waiting = 0 if newest_dts is None or self._done_dts is None else max(0, newest_dts - self._done_dts)
+        """`newest_dts` is of the last unit that was fed. The one that is being decoded does not wait."""
+        begun = self._begun_dts
+        waiting = 0 if newest_dts is None or begun is None else max(0, newest_dts - begun)
         decoder = self._decoder
         hidden = self._hidden + (decoder.hidden if decoder is not None else 0)
         cpu = round(self._threads.cpu_seconds * 1000)
