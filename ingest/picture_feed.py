@@ -70,7 +70,6 @@ class PictureFeed:
         self.is_catching_up = False
         self.sent: Track | None = None
         self.group: int | None = None
-        self.delay = 0
 
     def __repr__(self) -> str:
         return f"<PictureFeed of {self._stream.key} {self._queue}>"
@@ -201,7 +200,7 @@ class PictureFeed:
         live = self._queue.newest_pts if self._fill_from is None else self._fill_from
         if live != self._live_from:
             self._live_from = live
-            self._line.send(LiveFrom(live, self.delay))
+            self._line.send(LiveFrom(live))
         self.is_catching_up = self._queue.behind > CAUGHT_UP
         if not self.is_catching_up:
             self._fill_from = None

@@ -54,7 +54,7 @@ class PictureLane:
             case ForceKeyframe():
                 graph.force_keyframe()
             case LiveFrom():
-                graph.live_from(message.pts, message.delay)
+                graph.live_from(message.pts)
 
     def close(self) -> None:
         """End all threads."""

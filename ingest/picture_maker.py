@@ -329,7 +329,6 @@ class PictureMaker:
             if rung is not None and rung.needs_keyframe:
                 self._mend()
             return
-        self._feed.delay = max(self._feed.delay, made.pts - made.dts)
         self._counters.pictures_out += 1
         self._counters.rung_delays.observe(made.spent_us / 1_000_000)
         self._stream.deliver(AccessUnit(track, Ticks(made.dts), Ticks(made.pts), made.keyframe, made.parts))

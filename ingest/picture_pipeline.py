@@ -11,7 +11,7 @@ from fractions import Fraction
 import av
 
 from ingest.codec_threads import CodecThreads
-from ingest.decode_delay import DecodeDelay
+from ingest.decode_turns import DecodeTurns
 from ingest.picture_cadence import KeyframeClock, PictureCadence, RateMeter
 from ingest.picture_cascade import PictureCascade
 from ingest.rung_thread import MAX_PROBLEM, Picture, RungThread
@@ -78,8 +78,7 @@ class PicturePipeline:
         self._refusal = "no source track"
         self._is_damaged = False
         self._asked_at: int | None = None
-        self._delay = DecodeDelay()
-        self._used_delay = 0
+        self._turns = DecodeTurns()
         self._rate = RateMeter()
         self._keyframes = KeyframeClock()
         self._live_from: int | None = None
@@ -114,7 +113,6 @@ class PicturePipeline:
                 self._stop(entry.output)
             case LiveFrom():
                 self._live_from = entry.pts
-                self._delay.raise_to(entry.delay)
 
     def force_keyframe(self) -> None:
         """The next picture, in all rungs."""
@@ -169,6 +167,7 @@ class PicturePipeline:
     def _adopt(self, track: SourceTrack, at: float) -> str:
         self._guarded(lambda: self._flush(at))
         self._close_decoder()
+        self._turns.clear()
         self._track = track.track
         self._refusal = ""
         self._decoder = VideoDecoder(track, max_pixels=self._limits.max_pixels, threads=self._threads)
@@ -193,7 +192,7 @@ class PicturePipeline:
         self._emit(SourceRefused(self._refusal))
 
     def _take(self, unit: SourceUnit, at: float) -> str:
-        self._delay.note(unit.dts, unit.pts)
+        self._turns.note(unit.dts, unit.pts)
         self._rate.note(unit.dts)
         decoder = self._decoder
         if decoder is None:
@@ -264,12 +263,16 @@ class PicturePipeline:
             is_source_keyframe=decoded.keyframe,
             interval=min(rung.asked.keyframe_interval for rung in self._rungs.values()),
         )
-        if keyframe:
-            self._used_delay = self._delay.ticks
-        floor = pts - self._used_delay
-        dts = floor if self._last_dts is None else max(floor, self._last_dts + MIN_DTS_STEP)
+        dts = self._dts_of(pts)
         self._last_pts, self._last_dts = pts, dts
         self._distribute(decoded.frame, shape, Times(pts, dts, keyframe, at))
+
+    def _dts_of(self, pts: int) -> int:
+        turn = self._turns.turn(pts)
+        if self._last_dts is None:
+            return pts if turn is None else turn
+        least = self._last_dts + MIN_DTS_STEP
+        return least if turn is None else max(turn, least)
 
     @property
     def _aspect(self) -> Fraction | None:
