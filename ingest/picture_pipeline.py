@@ -80,6 +80,7 @@ class PicturePipeline:
         self._asked_at: int | None = None
         self._turns = DecodeTurns()
         self._rate = RateMeter()
+        self._used_rate: float | None = None
         self._keyframes = KeyframeClock()
         self._live_from: int | None = None
         self._rungs: dict[str, _Rung] = {}
@@ -263,9 +264,11 @@ class PicturePipeline:
             is_source_keyframe=decoded.keyframe,
             interval=min(rung.asked.keyframe_interval for rung in self._rungs.values()),
         )
+        if self._used_rate is None or (keyframe and self._rate.is_settled):
+            self._used_rate = self._rate.rate
         dts = self._dts_of(pts)
         self._last_pts, self._last_dts = pts, dts
-        self._distribute(decoded.frame, shape, Times(pts, dts, keyframe, at))
+        self._distribute(decoded.frame, shape, Times(pts, dts, keyframe, at), self._used_rate)
 
     def _dts_of(self, pts: int) -> int:
         turn = self._turns.turn(pts)
@@ -278,7 +281,7 @@ class PicturePipeline:
     def _aspect(self) -> Fraction | None:
         return self._decoder.aspect if self._decoder is not None else None
 
-    def _distribute(self, frame: av.VideoFrame, shape: Shape, times: Times) -> None:
+    def _distribute(self, frame: av.VideoFrame, shape: Shape, times: Times, frame_rate: float) -> None:
         takers = {
             output: rung.thread
             for output, rung in self._rungs.items()
@@ -296,7 +299,7 @@ class PicturePipeline:
                     dts=times.dts,
                     keyframe=times.keyframe,
                     colour=shape.colour,
-                    frame_rate=self._rate.rate,
+                    frame_rate=frame_rate,
                     released_at=times.released_at,
                 )
             )

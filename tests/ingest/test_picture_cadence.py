@@ -105,6 +105,29 @@ def coded(shown: list[int], depth: int, order: list[int]) -> list[tuple[int, int
     return [(dts, shown[index]) for dts, index in zip([*early, *shown], order, strict=False)]
 
 
+def test_a_rate_is_settled_when_all_its_pictures_come_at_it() -> None:
+    meter, settled = RateMeter(), []
+    shown = times([6000] * 40 + [3000] * 60 + [75_000] + [3000] * 60 + [90] * 3 + [3000] * 40)
+    for dts in shown:
+        meter.note(dts)
+        settled.append(round(meter.rate) if meter.is_settled else None)
+    assert settled[:8] == [None] * 8
+    assert set(settled[8:40]) == {15}
+    assert set(settled[47:60]) == {None}
+    assert {rate for rate in settled[40:75] if rate is not None} <= {15, 16, 17, *range(26, 31)}
+    assert set(settled[75:100]) == {30}
+    assert set(settled[100:131]) == {None}
+    assert {rate for rate in settled[131:] if rate is not None} <= set(range(27, 37))
+
+
+@given(st.lists(st.integers(-45, 45), min_size=40, max_size=40), st.sampled_from([15, 29.97, 60, 144]))
+def test_times_in_whole_milliseconds_are_settled(jitter: list[int], rate: float) -> None:
+    meter = RateMeter()
+    for n, off in enumerate(jitter):
+        meter.note(round(n * 90_000 / rate) + off)
+    assert meter.is_settled
+
+
 @given(st.integers(0, 4), st.lists(st.integers(90, 90_000), min_size=12, max_size=200), st.randoms())
 def test_the_nth_picture_shown_has_the_nth_dts_whatever_the_order_and_the_intervals(
     depth: int, steps: list[int], rng: random.Random

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
 from ingest.transcode_messages import SourceTrack, SourceUnit
+from ingest.video_encoder import VideoEncoder
 from ingest.video_graph import GraphLimits, VideoGraph
 from media.flv_demuxer import FlvDemuxer
 from tests.support.encoders import film
@@ -26,6 +28,9 @@ TIMES = {
     "variable": [n * 40 + (n * 7919 % 23) + (120 if n > 40 else 0) for n in range(60)],
     "240": [n * 1000 // 240 for n in range(120)],
     "with a hole": [n * 33 + (800 if n > 20 else 0) for n in range(60)],
+    "15, then 30": [n * 1000 // 15 for n in range(60)] + [4000 + n * 1000 // 30 for n in range(240)],
+    "30, then 60": [n * 1000 // 30 for n in range(120)] + [4000 + n * 1000 // 60 for n in range(480)],
+    "30 with holes": [n * 33 + 700 * max(0, (n - 55) // 60) for n in range(300)],
     "1": [n * 1000 for n in range(5)],
     "29.97": [n * 1001 // 30 for n in range(60)],
 }
@@ -254,6 +259,60 @@ def test_a_lower_frame_rate_keeps_every_keyframe(plain: Film) -> None:
     assert len(sink.pts("c")) == 60
     steps = [b - a for a, b in pairwise(sink.pts("b"))]
     assert set(steps) <= {3600, 7200, 10800}
+
+
+NOISE = f"-vf noise=alls=60:allf=t {X264} -bf 0 -enc_time_base 1:1000"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[VideoEncoder]:
+    """The encoders that were begun."""
+    encoders: list[VideoEncoder] = []
+
+    class Watched(VideoEncoder):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            encoders.append(self)
+
+    monkeypatch.setattr("ingest.rung_thread.VideoEncoder", Watched)
+    return encoders
+
+
+@pytest.mark.parametrize("times", ["15, then 30", "30, then 60"])
+def test_a_source_that_becomes_twice_as_fast_takes_no_more_bits(
+    films: dict[str, Path], folder: Path, times: str
+) -> None:
+    source = encode(films[times], NOISE, folder)
+    rungs = [rung("a", 96, bitrate=300_000), rung("b", 90, bitrate=200_000, codec="h265")]
+    sink = lossless(source, rungs)
+    assert sink.failed == []
+    assert sink.keyframes("a") == sink.keyframes("b")
+    since = min(pts for pts in sink.keyframes("a") if pts >= 5 * 90_000)
+    for asked in rungs:
+        assert sink.pts(asked.output) == source.pts
+        assert [picture.pts for picture in shown(sink, asked.output)] == source.pts
+        units = [unit for unit in sink.units[asked.output] if unit.pts >= since]
+        bits = 8 * sum(len(part) for unit in units for part in unit.parts)
+        rate = bits / ((units[-1].pts - since) / 90_000 + 1 / 30)
+        assert 0.7 * asked.bitrate < rate < 1.15 * asked.bitrate
+
+
+def test_an_encoder_with_a_lower_rate_of_its_own_stays_when_the_source_becomes_faster(
+    films: dict[str, Path], folder: Path, opened: list[VideoEncoder]
+) -> None:
+    source = encode(films["15, then 30"], f"{X264} -bf 0 -enc_time_base 1:1000", folder)
+    lossless(source, [rung("a", 96, frame_rate=10.0)])
+    assert [encoder.frame_rate for encoder in opened] == [10.0]
+
+
+def test_holes_are_no_other_frame_rate(films: dict[str, Path], folder: Path, opened: list[VideoEncoder]) -> None:
+    """Not even one right before each keyframe."""
+    source = encode(films["30 with holes"], f"{X264} -g 60 -bf 0 -enc_time_base 1:1000", folder)
+    sink = lossless(source, [rung("a", 96)])
+    assert sink.pts("a") == source.pts
+    declared, measured = (encoder.frame_rate for encoder in opened)
+    assert declared != measured
+    assert 29 < measured < 31
 
 
 @pytest.mark.parametrize(
