@@ -15,6 +15,10 @@ keyframes would leave no bit of a rung's rate for anything else."""
 MIN_RATE, MAX_RATE = 1.0, 300.0
 """Pictures a second that are believed."""
 USUAL_RATE = 30.0
+MEASURED = 8
+"""Intervals that make a rate."""
+SETTLED = 1.2
+"""Times that the older half of the intervals may be as long as the newer one, or the other way round."""
 
 
 class KeyframeClock:
@@ -76,8 +80,19 @@ class RateMeter:
     @property
     def rate(self) -> float:
         count = len(self._dts) - 1
-        if count >= 8 or (count >= 1 and not self.declared):
+        if count >= MEASURED or (count >= 1 and not self.declared):
             rate = count * TICKS_PER_SECOND / (self._dts[-1] - self._dts[0])
         else:
             rate = self.declared or USUAL_RATE
         return min(MAX_RATE, max(MIN_RATE, rate))
+
+    @property
+    def is_settled(self) -> bool:
+        """Is this rate there to stay, as far as can be told? A hole or a change leaves the two halves apart."""
+        count = len(self._dts) - 1
+        if count < MEASURED:
+            return False
+        middle = count // 2
+        older = (self._dts[middle] - self._dts[0]) / middle
+        newer = (self._dts[-1] - self._dts[middle]) / (count - middle)
+        return older <= newer * SETTLED and newer <= older * SETTLED

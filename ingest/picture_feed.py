@@ -70,7 +70,6 @@ class PictureFeed:
         self.is_catching_up = False
         self.sent: Track | None = None
         self.group: int | None = None
-        self.delay = 0
 
     def __repr__(self) -> str:
         return f"<PictureFeed of {self._stream.key} {self._queue}>"
@@ -119,6 +118,7 @@ class PictureFeed:
         """Give the worker as much as it may have on its way."""
         if not self._line.is_there:
             return
+        self._give_up_far()
         while self._may_send() and (pending := self._queue.next()) is not None:
             self._send(pending)
         if self._queue.needs_keyframe:
@@ -163,12 +163,22 @@ class PictureFeed:
             return False
         return True
 
+    @property
+    def _reached(self) -> int | None:
+        """The pts up to which missed pictures have been made up for, None where none are."""
+        return None if self._fill_from is None else max(self._slowest() or 0, self._fill_from)
+
+    def _give_up_far(self) -> None:
+        """A rung that is made again after minutes has missed nothing, and a slow decoder may never arrive."""
+        reached = self._reached
+        if reached is not None and self._queue.newest_pts - reached > MAX_FILL:
+            self._fill_from = None
+
     def _may_send(self) -> bool:
         """While missed pictures are made up for, the slowest rung says how fast."""
-        unit, start = self._queue.upcoming, self._fill_from
-        if unit is None or start is None:
+        unit, reached = self._queue.upcoming, self._reached
+        if unit is None or reached is None:
             return True
-        reached = max(self._slowest() or 0, start)
         return unit.pts <= reached + FILL_WINDOW or self._now() > self._fill_until
 
     def _send(self, pending: Pending) -> None:
@@ -187,12 +197,10 @@ class PictureFeed:
 
     def _set_live(self) -> None:
         """While a decoder is still in the past, what is newest moves on."""
-        live = self._queue.newest_pts
-        if self._fill_from is not None and live - self._fill_from <= MAX_FILL:
-            live = self._fill_from
+        live = self._queue.newest_pts if self._fill_from is None else self._fill_from
         if live != self._live_from:
             self._live_from = live
-            self._line.send(LiveFrom(live, self.delay))
+            self._line.send(LiveFrom(live))
         self.is_catching_up = self._queue.behind > CAUGHT_UP
         if not self.is_catching_up:
             self._fill_from = None

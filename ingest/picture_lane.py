@@ -43,8 +43,8 @@ class PictureLane:
         graph = self._graph = self._graph or self._begin()
         match message:
             case SourceUnit():
+                self._report(graph)  # before it: a unit that has just come is not behind
                 graph.feed(message)
-                self._report(graph)
             case SourceTrack():
                 graph.source(message)
             case StartRung():
@@ -54,7 +54,7 @@ class PictureLane:
             case ForceKeyframe():
                 graph.force_keyframe()
             case LiveFrom():
-                graph.live_from(message.pts, message.delay)
+                graph.live_from(message.pts)
 
     def close(self) -> None:
         """End all threads."""

@@ -89,6 +89,7 @@ class PictureMaker:
         self._asked_at = float("-inf")
         self.source_report: SourceReport | None = None
         self.answers = 0
+        self._answers_seen = 0
 
     def __repr__(self) -> str:
         return f"<PictureMaker of {self._stream.key} makes {','.join(self._rungs) or 'nothing'}>"
@@ -258,6 +259,7 @@ class PictureMaker:
         """A new worker is there: it begins where the old one ended."""
         if not self._rungs:
             return
+        self.source_report = None
         for made in self._rungs.values():
             self._start(made)
         ends = [made.last_pts for made in self._rungs.values() if made.last_pts is not None]
@@ -333,7 +335,6 @@ class PictureMaker:
             if rung is not None and rung.needs_keyframe:
                 self._mend()
             return
-        self._feed.delay = max(self._feed.delay, made.pts - made.dts)
         self._counters.pictures_out += 1
         self._counters.rung_delays.observe(made.spent_us / 1_000_000)
         self._stream.deliver(AccessUnit(track, Ticks(made.dts), Ticks(made.pts), made.keyframe, made.parts))
@@ -405,6 +406,8 @@ class PictureMaker:
     def loads(self) -> Iterator[RungLoad]:
         """What is being made now. Counts what is late since the last call."""
         now, last_resort = self._loop.time(), self._last_resort()
+        # a publisher that pauses leaves reports behind that were true when its last picture came
+        is_moving, self._answers_seen = self.owed > 0 or self.answers != self._answers_seen, self.answers
         behind = self._feed.behind_ms
         if self.source_report is not None:
             behind = max(behind, self.source_report.depth_ms)
@@ -413,7 +416,7 @@ class PictureMaker:
             yield RungLoad(
                 *(self._stream.key, made.name, made.cores),
                 viewers=self._owner.viewers_of(self._stream, made.name),
-                lag_ms=max(made.depth_ms, behind),
+                lag_ms=max(made.depth_ms, behind) if is_moving else 0,
                 late=late,
                 age=now - made.started_at,
                 is_last_resort=made.name == last_resort,

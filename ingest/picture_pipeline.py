@@ -11,7 +11,7 @@ from fractions import Fraction
 import av
 
 from ingest.codec_threads import CodecThreads
-from ingest.decode_delay import DecodeDelay
+from ingest.decode_turns import DecodeTurns
 from ingest.picture_cadence import KeyframeClock, PictureCadence, RateMeter
 from ingest.picture_cascade import PictureCascade
 from ingest.rung_thread import MAX_PROBLEM, Picture, RungThread
@@ -78,9 +78,9 @@ class PicturePipeline:
         self._refusal = "no source track"
         self._is_damaged = False
         self._asked_at: int | None = None
-        self._delay = DecodeDelay()
-        self._used_delay = 0
+        self._turns = DecodeTurns()
         self._rate = RateMeter()
+        self._used_rate: float | None = None
         self._keyframes = KeyframeClock()
         self._live_from: int | None = None
         self._rungs: dict[str, _Rung] = {}
@@ -89,7 +89,7 @@ class PicturePipeline:
         self._cascade: PictureCascade | None = None
         self._last_pts: int | None = None
         self._last_dts: int | None = None
-        self._done_dts: int | None = None
+        self._begun_dts: int | None = None
         self._frames = self._undecodable = self._hidden = 0
         self._is_abandoned = False
 
@@ -103,8 +103,8 @@ class PicturePipeline:
             return
         match entry:
             case SourceUnit():
+                self._begun_dts = entry.dts
                 problem = self._guarded(lambda: self._take(entry, at))
-                self._done_dts = entry.dts
                 self._emit(Done(entry.seq, problem))
             case SourceTrack():
                 self._guarded(lambda: self._adopt(entry, at))
@@ -114,15 +114,15 @@ class PicturePipeline:
                 self._stop(entry.output)
             case LiveFrom():
                 self._live_from = entry.pts
-                self._delay.raise_to(entry.delay)
 
     def force_keyframe(self) -> None:
         """The next picture, in all rungs."""
         self._keyframes.force()
 
     def report(self, newest_dts: int | None) -> tuple[SourceReport, list[RungReport]]:
-        """`newest_dts` is of the last unit that was fed."""
-        waiting = 0 if newest_dts is None or self._done_dts is None else max(0, newest_dts - self._done_dts)
+        """`newest_dts` is of the last unit that was fed. The one that is being decoded does not wait."""
+        begun = self._begun_dts
+        waiting = 0 if newest_dts is None or begun is None else max(0, newest_dts - begun)
         decoder = self._decoder
         hidden = self._hidden + (decoder.hidden if decoder is not None else 0)
         cpu = round(self._threads.cpu_seconds * 1000)
@@ -168,6 +168,7 @@ class PicturePipeline:
     def _adopt(self, track: SourceTrack, at: float) -> str:
         self._guarded(lambda: self._flush(at))
         self._close_decoder()
+        self._turns.clear()
         self._track = track.track
         self._refusal = ""
         self._decoder = VideoDecoder(track, max_pixels=self._limits.max_pixels, threads=self._threads)
@@ -192,7 +193,7 @@ class PicturePipeline:
         self._emit(SourceRefused(self._refusal))
 
     def _take(self, unit: SourceUnit, at: float) -> str:
-        self._delay.note(unit.dts, unit.pts)
+        self._turns.note(unit.dts, unit.pts)
         self._rate.note(unit.dts)
         decoder = self._decoder
         if decoder is None:
@@ -263,18 +264,24 @@ class PicturePipeline:
             is_source_keyframe=decoded.keyframe,
             interval=min(rung.asked.keyframe_interval for rung in self._rungs.values()),
         )
-        if keyframe:
-            self._used_delay = self._delay.ticks
-        floor = pts - self._used_delay
-        dts = floor if self._last_dts is None else max(floor, self._last_dts + MIN_DTS_STEP)
+        if self._used_rate is None or (keyframe and self._rate.is_settled):
+            self._used_rate = self._rate.rate
+        dts = self._dts_of(pts)
         self._last_pts, self._last_dts = pts, dts
-        self._distribute(decoded.frame, shape, Times(pts, dts, keyframe, at))
+        self._distribute(decoded.frame, shape, Times(pts, dts, keyframe, at), self._used_rate)
+
+    def _dts_of(self, pts: int) -> int:
+        turn = self._turns.turn(pts)
+        if self._last_dts is None:
+            return pts if turn is None else turn
+        least = self._last_dts + MIN_DTS_STEP
+        return least if turn is None else max(turn, least)
 
     @property
     def _aspect(self) -> Fraction | None:
         return self._decoder.aspect if self._decoder is not None else None
 
-    def _distribute(self, frame: av.VideoFrame, shape: Shape, times: Times) -> None:
+    def _distribute(self, frame: av.VideoFrame, shape: Shape, times: Times, frame_rate: float) -> None:
         takers = {
             output: rung.thread
             for output, rung in self._rungs.items()
@@ -292,7 +299,7 @@ class PicturePipeline:
                     dts=times.dts,
                     keyframe=times.keyframe,
                     colour=shape.colour,
-                    frame_rate=self._rate.rate,
+                    frame_rate=frame_rate,
                     released_at=times.released_at,
                 )
             )

@@ -27,6 +27,9 @@ MAX_FAILURES = 3
 """Errors without a picture between them, after which an encoder is given up."""
 MAX_PROBLEM = 500
 """Characters of a problem that are told."""
+RATE_TOLERANCE = 1.25
+"""Times the frame rate that an encoder was begun with, or that part of it, which it bears: it has counted on so many
+pictures a second, so twice as many are twice the bits."""
 LAG_INTERVAL = 1.0
 """Seconds between two words about a lag."""
 
@@ -205,13 +208,15 @@ class RungThread:
 
     def _encoder_for(self, picture: Picture) -> VideoEncoder:
         size = (picture.frame.width, picture.frame.height)
+        rate = min(picture.frame_rate, self.rung.frame_rate or picture.frame_rate)
         encoder = self._encoder
         if encoder is not None and (encoder.size, encoder.colour) == (size, picture.colour):
-            return encoder
+            is_in_time = rate <= encoder.frame_rate * RATE_TOLERANCE and encoder.frame_rate <= rate * RATE_TOLERANCE
+            if is_in_time or not picture.keyframe:
+                return encoder
         if encoder is not None:
             self._send(encoder.encode(None))
             self._close_encoder()
-        rate = min(picture.frame_rate, self.rung.frame_rate or picture.frame_rate)
         self._encoder = VideoEncoder(self.rung, size, picture.colour, frame_rate=rate, threads=self._threads)
         return self._encoder
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import sys
 import threading
 import time
@@ -26,7 +27,6 @@ from av.container import OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from ingest.decode_delay import DecodeDelay
 from ingest.encoder_options import SOFTWARE, encoder_options, encoder_threads
 from ingest.transcode_messages import (
     Done,
@@ -244,20 +244,20 @@ def transcode_file(
     """What it came to, and the problems of single units. Without a folder nothing is written. FileProblem."""
     sink = _Sink(folder, rungs)
     outcome = Outcome(rungs=sink.rungs)
-    delay = DecodeDelay()
+    times: list[tuple[int, int]] = []
     limits = GraphLimits() if is_paced else GraphLimits(max_lag_ms=None)
     graph = VideoGraph(sink.emit, limits)
     began, cpu = time.monotonic(), time.process_time()
     try:
         for rung in rungs:
             graph.start(rung)
-        _feed(graph, path, delay, outcome, is_paced=is_paced, seconds=seconds)
+        _feed(graph, path, times, is_paced=is_paced, seconds=seconds)
         graph.finish()
     finally:
         graph.close()
         sink.close()
     outcome.wall_s, outcome.cpu_s = time.monotonic() - began, time.process_time() - cpu
-    outcome.reorder_ms = delay.ticks * 1000 / TICKS_PER_SECOND
+    outcome.units, outcome.reorder_ms = len(times), _reorder_ms(times)
     source, reports = graph.report()
     outcome.frames, outcome.undecodable, outcome.hidden = source.frames, source.undecodable, source.hidden
     outcome.decode_cpu_s = source.cpu_ms / 1000
@@ -267,7 +267,7 @@ def transcode_file(
 
 
 def _feed(
-    graph: VideoGraph, path: Path, delay: DecodeDelay, outcome: Outcome, *, is_paced: bool, seconds: float | None
+    graph: VideoGraph, path: Path, times: list[tuple[int, int]], *, is_paced: bool, seconds: float | None
 ) -> None:
     began, first = time.monotonic(), None
     for entry in read_units(path):
@@ -280,9 +280,15 @@ def _feed(
             return
         if is_paced:
             time.sleep(max(0.0, began + at - time.monotonic()))
-        delay.note(entry.dts, entry.pts)
-        outcome.units += 1
+        times.append((entry.dts, entry.pts))
         graph.feed(entry)
+
+
+def _reorder_ms(times: list[tuple[int, int]]) -> float:
+    """How long a picture usually waits for its turn to be shown, from dts and pts in decoding order."""
+    shown = sorted(pts for _, pts in times)
+    waits = [pts - dts for pts, (dts, _) in zip(shown, times, strict=True)]
+    return statistics.median_low(waits) * 1000 / TICKS_PER_SECOND if waits else 0.0
 
 
 def main(arguments: list[str]) -> int:

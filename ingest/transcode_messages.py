@@ -128,13 +128,9 @@ class ForceKeyframe:
 
 @dataclass(frozen=True, slots=True)
 class LiveFrom:
-    """To the worker, before the units it is about: pictures before `pts` are decoded, but not encoded.
-
-    `delay` is the decode delay that rungs of this stream had before, in ticks; 0 for a stream that had none.
-    """
+    """To the worker, before the units it is about: pictures before `pts` are decoded, but not encoded."""
 
     pts: int
-    delay: int
 
 
 @dataclass(frozen=True, slots=True)

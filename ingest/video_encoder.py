@@ -53,7 +53,7 @@ class VideoEncoder:
     def __init__(
         self, rung: StartRung, size: tuple[int, int], colour: Colour, *, frame_rate: float, threads: CodecThreads
     ) -> None:
-        self.size, self.colour = size, colour
+        self.size, self.colour, self.frame_rate = size, colour, frame_rate
         self._codec = Codec(rung.codec)
         self._threads = threads
         self._config: H264Config | H265Config | None = None

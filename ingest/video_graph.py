@@ -74,9 +74,9 @@ class VideoGraph:
         """Make the next picture a keyframe, in all rungs."""
         self._pipeline.force_keyframe()
 
-    def live_from(self, pts: int, delay: int) -> None:
-        """Pictures before `pts` are only decoded. `delay` is the least decode delay, in ticks."""
-        self._put(LiveFrom(pts, delay))
+    def live_from(self, pts: int) -> None:
+        """Pictures before `pts` are only decoded."""
+        self._put(LiveFrom(pts))
 
     def report(self) -> tuple[SourceReport, list[RungReport]]:
         """What all has come to until now. Any thread may ask."""

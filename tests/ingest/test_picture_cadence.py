@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.decode_delay import DecodeDelay
+from ingest.decode_turns import DecodeTurns
 from ingest.picture_cadence import KeyframeClock, PictureCadence, RateMeter
 
 STEPS = st.lists(st.integers(90, 9_000), min_size=1, max_size=200)
@@ -99,15 +99,95 @@ def test_the_rate_is_measured_and_declared_until_then() -> None:
     assert meter.rate == 300
 
 
-@given(st.integers(0, 4), st.integers(1_500, 90_000), st.integers(12, 60), st.randoms())
-def test_the_delay_is_the_depth_of_the_reordering_whatever_the_order(
-    depth: int, step: int, count: int, rng: random.Random
+def coded(shown: list[int], depth: int, order: list[int]) -> list[tuple[int, int]]:
+    """dts and pts in decoding order: the n-th unit has the pts shown `depth` places before, as encoders make it."""
+    early = [shown[0] - (depth - n) * 3600 for n in range(depth)]
+    return [(dts, shown[index]) for dts, index in zip([*early, *shown], order, strict=False)]
+
+
+def test_a_rate_is_settled_when_all_its_pictures_come_at_it() -> None:
+    meter, settled = RateMeter(), []
+    shown = times([6000] * 40 + [3000] * 60 + [75_000] + [3000] * 60 + [90] * 3 + [3000] * 40)
+    for dts in shown:
+        meter.note(dts)
+        settled.append(round(meter.rate) if meter.is_settled else None)
+    assert settled[:8] == [None] * 8
+    assert set(settled[8:40]) == {15}
+    assert set(settled[47:60]) == {None}
+    assert {rate for rate in settled[40:75] if rate is not None} <= {15, 16, 17, *range(26, 31)}
+    assert set(settled[75:100]) == {30}
+    assert set(settled[100:131]) == {None}
+    assert {rate for rate in settled[131:] if rate is not None} <= set(range(27, 37))
+
+
+@given(st.lists(st.integers(-45, 45), min_size=40, max_size=40), st.sampled_from([15, 29.97, 60, 144]))
+def test_times_in_whole_milliseconds_are_settled(jitter: list[int], rate: float) -> None:
+    meter = RateMeter()
+    for n, off in enumerate(jitter):
+        meter.note(round(n * 90_000 / rate) + off)
+    assert meter.is_settled
+
+
+@given(st.integers(0, 4), st.lists(st.integers(90, 90_000), min_size=12, max_size=200), st.randoms())
+def test_the_nth_picture_shown_has_the_nth_dts_whatever_the_order_and_the_intervals(
+    depth: int, steps: list[int], rng: random.Random
 ) -> None:
-    """The n-th unit has the dts of the picture shown `depth` places before, as every muxer makes it."""
-    delay = DecodeDelay()
-    for n, index in enumerate(_reordered(count, depth, rng)):
-        delay.note((n - depth) * step, index * step)
-    assert delay.ticks == depth * step
+    shown = times(steps)
+    units = coded(shown, depth, _reordered(len(shown), depth, rng))
+    turns, found = DecodeTurns(), []
+    for number, unit in enumerate(units):
+        turns.note(*unit)
+        if number >= depth:  # by then this one can be shown
+            found.append(turns.turn(shown[number - depth]))
+    found += [turns.turn(pts) for pts in shown[len(found) :]]
+    assert found == [dts for dts, _ in units]
+    assert all(dts is not None and dts <= pts for dts, pts in zip(found, shown, strict=True))
+
+
+@given(st.lists(st.integers(90, 90_000), min_size=30, max_size=60), st.integers(2, 20), st.randoms())
+def test_pictures_that_are_lost_leave_the_others_where_they_were(
+    steps: list[int], begin: int, rng: random.Random
+) -> None:
+    """Not decodable, not shown, or from before a decoder began."""
+    shown = times(steps)
+    units = coded(shown, 2, _reordered(len(shown), 2, rng))
+    turns = DecodeTurns()
+    for unit in units:
+        turns.note(*unit)
+    for number in range(begin, len(shown)):
+        if number == begin or rng.random() < 0.7:
+            assert turns.turn(shown[number]) == units[number][0]
+
+
+def test_a_hole_moves_the_two_pictures_behind_it_and_no_other() -> None:
+    shown = [n * 3000 + (72_000 if n >= 60 else 0) for n in range(150)]
+    units = coded(shown, 2, [0, *(index for n in range(1, 148, 3) for index in (n + 2, n, n + 1) if index < 150)])
+    turns, waits = DecodeTurns(), []
+    for number, unit in enumerate(units):
+        turns.note(*unit)
+        dts = turns.turn(shown[max(0, number - 2)]) if number >= 2 else turns.turn(-1)
+        waits += [] if dts is None else [shown[number - 2] - dts]
+    assert [n for n, wait in enumerate(waits) if wait > 2 * 3600] == [60, 61]
+    assert set(waits[62:]) == {6000}
+
+
+def test_the_same_units_again_are_no_later_the_second_time() -> None:
+    units = coded(times([3000] * 300), 1, [0, *(index for n in range(1, 297, 3) for index in (n + 2, n, n + 1))])
+    turns = DecodeTurns()
+    for unit in units:
+        turns.note(*unit)
+        turns.turn(unit[0])
+    for unit in units[150:]:
+        turns.note(*unit)
+        due = turns.turn(unit[0])
+        assert due is None or unit[0] - due <= 3000
+
+
+def test_no_more_units_are_open_than_the_deepest_reordering_needs() -> None:
+    turns = DecodeTurns()
+    for n in range(1000):
+        turns.note(n * 3000, n * 3000 + 6000)
+    assert turns.turn(990 * 3000 + 6000) == 990 * 3000
 
 
 def _reordered(count: int, depth: int, rng: random.Random) -> list[int]:
@@ -117,16 +197,3 @@ def _reordered(count: int, depth: int, rng: random.Random) -> list[int]:
         must = waiting[0] <= n - depth
         order.append(waiting.pop(0 if must else rng.randrange(min(len(waiting), 2 * depth + 1))))
     return order
-
-
-def test_the_delay_grows_and_never_falls() -> None:
-    delay = DecodeDelay(least=900)
-    for n in range(10):
-        delay.note(n * 3600, n * 3600)
-    assert delay.ticks == 900
-    for n in range(10, 20):
-        delay.note(n * 3600, n * 3600 + 7200)
-    assert delay.ticks == 7200
-    for n in range(20, 40):
-        delay.note(n * 3600, n * 3600)
-    assert delay.ticks == 7200

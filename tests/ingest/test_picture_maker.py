@@ -90,6 +90,21 @@ async def test_a_rung_begins_at_the_newest_picture_with_a_keyframe_and_ends_with
         assert not room.transcoding.active
 
 
+async def test_a_rung_that_is_made_again_much_later_begins_at_the_newest_picture_as_well() -> None:
+    async with plain() as room:
+        room.publish(shots(20))
+        viewer = watch(room, "mid")
+        await viewer.until(lambda: bool(viewer.pictures))
+        pid = room.pid
+        room.stream.detach(viewer)
+        await gone(pid)
+        room.publish(shots(200, first=20, group=110))
+        again = watch(room, "mid")
+        await again.until(lambda: bool(again.pictures))
+        assert again.pictures[0].dts == 219 * STEP
+        assert again.pictures[0].keyframe
+
+
 async def test_viewers_of_the_source_cost_no_worker() -> None:
     async with plain() as room:
         room.publish(shots(20))

@@ -52,7 +52,7 @@ MESSAGES: list[Message] = [
     StartRung("480p", 2, "h264", 480, 1_000_000, 29.97, "veryfast", "baseline", 2, "libx264"),
     StopRung("480p"),
     ForceKeyframe(),
-    LiveFrom(90_000, 6_000),
+    LiveFrom(90_000),
     MadeTrack("480p", 2, "h264", bytes.fromhex("0142c01e")),
     KeyframeWanted("missing reference"),
     SourceRefused("too large"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
-from ingest.decode_delay import DecodeDelay
 from ingest.transcode_messages import SourceTrack, SourceUnit
+from ingest.video_encoder import VideoEncoder
 from ingest.video_graph import GraphLimits, VideoGraph
 from media.flv_demuxer import FlvDemuxer
 from tests.support.encoders import film
@@ -26,6 +27,10 @@ TIMES = {
     "25": [n * 40 for n in range(60)],
     "variable": [n * 40 + (n * 7919 % 23) + (120 if n > 40 else 0) for n in range(60)],
     "240": [n * 1000 // 240 for n in range(120)],
+    "with a hole": [n * 33 + (800 if n > 20 else 0) for n in range(60)],
+    "15, then 30": [n * 1000 // 15 for n in range(60)] + [4000 + n * 1000 // 30 for n in range(240)],
+    "30, then 60": [n * 1000 // 30 for n in range(120)] + [4000 + n * 1000 // 60 for n in range(480)],
+    "30 with holes": [n * 33 + 700 * max(0, (n - 55) // 60) for n in range(300)],
     "1": [n * 1000 for n in range(5)],
     "29.97": [n * 1001 // 30 for n in range(60)],
 }
@@ -51,6 +56,7 @@ MATRIX = [
     ("open GOPs", f"{X264} -bf 3 -b_strategy 0 -x264-params open-gop=1:b-pyramid=normal", "25"),
     ("intra refresh", f"{X264} -bf 0 -x264-params intra-refresh=1", "25"),
     ("variable rate", f"{X264} -bf 2 -b_strategy 0 -enc_time_base 1:1000", "variable"),
+    ("a hole", f"{X264} -bf 2 -b_strategy 0 -enc_time_base 1:1000", "with a hole"),
     ("240 a second", f"{X264} -g 120 -bf 2 -b_strategy 0 -enc_time_base 1:1000", "240"),
     ("1 a second", f"{X264} -bf 2 -b_strategy 0 -enc_time_base 1:1000", "1"),
     ("29.97 a second", f"{X264} -bf 2 -enc_time_base 1:1000", "29.97"),
@@ -108,12 +114,50 @@ def test_rungs_carry_the_decode_delay_of_the_source(plain: Film, reordered: Film
             assert {unit.pts - unit.dts for unit in sink.units[output]} == {delay}
 
 
-def test_the_decode_delay_is_that_of_the_order_and_not_the_largest_distance(reordered: Film) -> None:
-    delay = DecodeDelay()
-    for unit in reordered.units:
-        delay.note(unit.dts, unit.pts)
-    assert delay.ticks == 2 * 3600
-    assert max(unit.pts - unit.dts for unit in reordered.units) > 4 * 3600
+@pytest.mark.parametrize("times", TIMES)
+def test_rungs_are_decoded_when_the_source_is_whatever_its_intervals(
+    films: dict[str, Path], folder: Path, times: str
+) -> None:
+    """So no viewer's dts steps back where it changes between the two, which is at a keyframe of the source."""
+    source = encode(films[times], f"{X264} -bf 2 -b_strategy 0 -enc_time_base 1:1000", folder)
+    sink = lossless(source, [rung("a", 96)])
+    assert [unit.dts for unit in sink.units["a"]] == [unit.dts for unit in source.units]
+    made = {unit.pts: unit.dts for unit in sink.units["a"]}
+    assert all(made[unit.pts] == unit.dts for unit in source.units if unit.keyframe)
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [f"{X264} -bf 3 -b_strategy 0", f"{X264} {OPEN}", f"{X265}:bframes=4:b-adapt=0:open-gop=1"],
+    ids=["closed groups", "open groups", "H.265 with open groups"],
+)
+def test_a_new_worker_gives_each_picture_the_dts_that_the_old_one_gave(
+    films: dict[str, Path], folder: Path, codec: str
+) -> None:
+    source = encode(films["variable"], f"{codec} -enc_time_base 1:1000", folder)
+    keyframe = [n for n, unit in enumerate(source.units) if unit.keyframe][1]
+    old, new = (
+        {unit.pts: unit.dts for unit in lossless(replace(source, units=units), [rung("a", 96)]).units["a"]}
+        for units in (source.units, source.units[keyframe:])
+    )
+    assert len(new) > 15
+    assert new.items() <= old.items()
+
+
+def test_a_group_that_is_decoded_again_leaves_the_times_as_they_were(reordered: Film) -> None:
+    """Readers leave in the middle of a group and come back: the decoder begins anew with what is kept."""
+    sink = Sink()
+    graph = VideoGraph(sink.emit, GraphLimits(max_lag_ms=None))
+    graph.start(rung("a", 96))
+    for units in (reordered.units[:37], reordered.units[25:]):
+        graph.source(reordered.track)
+        for unit in units:
+            graph.feed(unit)
+    graph.finish()
+    seam = reordered.pts[33:38]  # where the first decoder is emptied before its pictures are complete
+    assert [pts for pts in sink.pts("a") if pts not in seam] == [pts for pts in reordered.pts if pts not in seam]
+    assert {unit.pts - unit.dts for unit in sink.units["a"] if unit.pts not in seam} == {2 * 3600}
+    _check_dts(sink, "a")
 
 
 def test_profile_level_and_size_are_in_the_configuration(plain: Film) -> None:
@@ -197,14 +241,14 @@ def test_to_catch_up_pictures_are_decoded_and_not_encoded(reordered: Film) -> No
     sink = Sink()
     graph = VideoGraph(sink.emit, GraphLimits(max_lag_ms=None))
     graph.source(reordered.track)
-    graph.live_from(reordered.pts[40], 9000)
+    graph.live_from(reordered.pts[40])
     graph.start(rung("a", 180))
     for unit in reordered.units:
         graph.feed(unit)
     graph.finish()
     assert sink.pts("a") == reordered.pts[40:]
     assert sink.keyframes("a") == [reordered.pts[40], reordered.pts[50]]
-    assert {unit.pts - unit.dts for unit in sink.units["a"]} == {9000}
+    assert {unit.pts - unit.dts for unit in sink.units["a"]} == {2 * 3600}
     assert [picture.code_ms for picture in shown(sink, "a")] == TIMES["25"][40:]
 
 
@@ -215,6 +259,60 @@ def test_a_lower_frame_rate_keeps_every_keyframe(plain: Film) -> None:
     assert len(sink.pts("c")) == 60
     steps = [b - a for a, b in pairwise(sink.pts("b"))]
     assert set(steps) <= {3600, 7200, 10800}
+
+
+NOISE = f"-vf noise=alls=60:allf=t {X264} -bf 0 -enc_time_base 1:1000"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[VideoEncoder]:
+    """The encoders that were begun."""
+    encoders: list[VideoEncoder] = []
+
+    class Watched(VideoEncoder):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            encoders.append(self)
+
+    monkeypatch.setattr("ingest.rung_thread.VideoEncoder", Watched)
+    return encoders
+
+
+@pytest.mark.parametrize("times", ["15, then 30", "30, then 60"])
+def test_a_source_that_becomes_twice_as_fast_takes_no_more_bits(
+    films: dict[str, Path], folder: Path, times: str
+) -> None:
+    source = encode(films[times], NOISE, folder)
+    rungs = [rung("a", 96, bitrate=300_000), rung("b", 90, bitrate=200_000, codec="h265")]
+    sink = lossless(source, rungs)
+    assert sink.failed == []
+    assert sink.keyframes("a") == sink.keyframes("b")
+    since = min(pts for pts in sink.keyframes("a") if pts >= 5 * 90_000)
+    for asked in rungs:
+        assert sink.pts(asked.output) == source.pts
+        assert [picture.pts for picture in shown(sink, asked.output)] == source.pts
+        units = [unit for unit in sink.units[asked.output] if unit.pts >= since]
+        bits = 8 * sum(len(part) for unit in units for part in unit.parts)
+        rate = bits / ((units[-1].pts - since) / 90_000 + 1 / 30)
+        assert 0.7 * asked.bitrate < rate < 1.15 * asked.bitrate
+
+
+def test_an_encoder_with_a_lower_rate_of_its_own_stays_when_the_source_becomes_faster(
+    films: dict[str, Path], folder: Path, opened: list[VideoEncoder]
+) -> None:
+    source = encode(films["15, then 30"], f"{X264} -bf 0 -enc_time_base 1:1000", folder)
+    lossless(source, [rung("a", 96, frame_rate=10.0)])
+    assert [encoder.frame_rate for encoder in opened] == [10.0]
+
+
+def test_holes_are_no_other_frame_rate(films: dict[str, Path], folder: Path, opened: list[VideoEncoder]) -> None:
+    """Not even one right before each keyframe."""
+    source = encode(films["30 with holes"], f"{X264} -g 60 -bf 0 -enc_time_base 1:1000", folder)
+    sink = lossless(source, [rung("a", 96)])
+    assert sink.pts("a") == source.pts
+    declared, measured = (encoder.frame_rate for encoder in opened)
+    assert declared != measured
+    assert 29 < measured < 31
 
 
 @pytest.mark.parametrize(

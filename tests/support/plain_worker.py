@@ -46,7 +46,6 @@ class PlainGraph(VideoGraph):
         self._begun: set[str] = set()
         self._frames = self._reports = 0
         self._live_from = 0
-        self._delay = 0
         self._is_forced = False
         self._lags = False
         self._is_refused = False
@@ -64,8 +63,8 @@ class PlainGraph(VideoGraph):
     def force_keyframe(self) -> None:
         self._is_forced = True
 
-    def live_from(self, pts: int, delay: int) -> None:
-        self._live_from, self._delay = pts, max(delay, self._delay)
+    def live_from(self, pts: int) -> None:
+        self._live_from = pts
 
     def feed(self, unit: SourceUnit) -> None:
         self._take_pill(unit.parts[0])
@@ -109,7 +108,7 @@ class PlainGraph(VideoGraph):
             self._begun.add(rung.output)
             self._emit(MadeTrack(rung.output, rung.run, rung.codec, RECORDS[Codec(rung.codec)]))
         said = f"{rung.output} run {rung.run} at {rung.frame_rate}".encode()
-        self._emit(MadeUnit(rung.output, rung.run, unit.pts - self._delay, unit.pts, keyframe, (said,), 1000))
+        self._emit(MadeUnit(rung.output, rung.run, unit.pts, unit.pts, keyframe, (said,), 1000))
 
 
 class PlainLanes(Lanes):
