@@ -13,6 +13,14 @@ const CALM_MS = 30_000;
 const SLACK_S = 0.15;
 /** Nobody hears that; browsers keep the pitch. A second too much is made up for in ten. */
 const FASTER = 1.1;
+/** Smaller differences are made up for so slowly that nobody can tell. Without that every stall, and two clocks that do not
+ * agree, would move the picture by so much, and a viewer's latency would be anywhere. */
+const LEAN = 0.01;
+const NEAR_S = 0.02;
+/** What has arrived is looked at in steps of whole writes: the mean of two seconds tells how much there is. */
+const SAMPLES = 8;
+/** By so much the mean is behind when it is being changed. */
+const LAG_S = 0.01;
 /** More than this beyond the wish would take too long to make up for. */
 const JUMP_S = 2;
 /** At the start nothing has been seen yet that could be missed: what the server has kept of the last group is skipped. */
@@ -30,6 +38,9 @@ export class LatencyKeeper {
   #wishS = LEAST_S;
   #changedAt: number;
   #isFast = false;
+  /** 1: a little faster, -1: a little slower. */
+  #lean = 0;
+  #seen: readonly number[] = [];
   #hasBegun = false;
 
   constructor(now: number) {
@@ -58,9 +69,19 @@ export class LatencyKeeper {
     this.#hasBegun = true;
     if (tooMuchS > bearableS) {
       this.#isFast = false;
+      this.#seen = [];
       return { rate: 1, jumpS: tooMuchS };
     }
     this.#isFast = tooMuchS > (this.#isFast ? 0 : SLACK_S);
-    return { rate: this.#isFast ? FASTER : 1, jumpS: 0 };
+    this.#seen = this.#isFast ? [] : [...this.#seen, aheadS].slice(-SAMPLES);
+    return { rate: this.#isFast ? FASTER : 1 + LEAN * this.#leaning(), jumpS: 0 };
+  }
+
+  #leaning(): number {
+    if (this.#seen.length < SAMPLES) return (this.#lean = 0);
+    const beyondS = this.#seen.reduce((sum, aheadS) => sum + aheadS, 0) / SAMPLES - this.#wishS;
+    if (this.#lean === 0 && Math.abs(beyondS) > NEAR_S) this.#lean = Math.sign(beyondS);
+    else if (beyondS * this.#lean <= LAG_S) this.#lean = 0;
+    return this.#lean;
   }
 }

@@ -23,6 +23,28 @@ describe("the distance to the live edge", () => {
     expect(keeper.look(0.05, 500)).toEqual({ rate: 1, jumpS: 0 });
   });
 
+  it.each([-300e-6, 0, 300e-6])("stays where it is when the clocks differ by %f", (skew) => {
+    const keeper = new LatencyKeeper(0);
+    let aheadS = 0.3;
+    const seen: number[] = [];
+    for (let look = 0; look < 4 * 1800; look++) {
+      const inStepsOfPictures = aheadS + (look % 3) / 90 - 1 / 90;
+      const { rate } = keeper.look(inStepsOfPictures, look * STEP_MS);
+      aheadS -= ((rate + skew - 1) * STEP_MS) / 1000;
+      seen.push(aheadS);
+    }
+    expect(Math.max(...seen) - Math.min(...seen)).toBeLessThan(0.05);
+    expect(aheadS).toBeCloseTo(0.3, 1);
+  });
+
+  it("comes back after a stall, and is in no hurry about it", () => {
+    const keeper = new LatencyKeeper(0);
+    keeper.look(0.3, 0);
+    const rates = Array.from({ length: 80 }, (_, look) => keeper.look(0.4, 250 + look * STEP_MS).rate);
+    expect(Math.max(...rates)).toBeCloseTo(1.01);
+    expect(Math.min(...Array.from({ length: 80 }, (_, look) => keeper.look(0.2, 30_250 + look * STEP_MS).rate))).toBeCloseTo(0.99);
+  });
+
   it("skips what the server has kept, before anything was seen", () => {
     const { jumpS } = new LatencyKeeper(0).look(1.8, 0);
     expect(jumpS).toBeCloseTo(1.5);
