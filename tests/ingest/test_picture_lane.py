@@ -48,7 +48,7 @@ class Node:
         self.stream.on_demand = lambda stream: self.maker.update()
 
     def wait(self, *, answers: int, made: int) -> None:
-        while answers or made:
+        while answers > 0 or made > 0:
             message = self._said.get(timeout=20)
             answers -= isinstance(message, Done)
             made -= isinstance(message, MadeUnit)
