@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import itertools
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +16,15 @@ from bench.clip import ClipOptions, make_clip
 from bench.publisher import LoadPublisher
 from tests.support.eventually import eventually
 from tests.support.node import RunningNode, running_node
+from tests.support.whep_client import ask, viewer
+from wire.ice import IceCredentials
 
 CYCLES = 3000
 WARM_UP = 300
+AT_ONCE = 10
+"""WHEP viewers: a handshake is mostly waiting."""
+RESTARTED = IceCredentials("abcd", "0123456789012345678901")
+RESTART = f"a=ice-ufrag:{RESTARTED.ufrag}\r\na=ice-pwd:{RESTARTED.password}\r\n"
 TAGS = 6
 """Enough to begin a stream with sound and picture."""
 MAX_GROWTH = 6 * 1024 * 1024
@@ -24,13 +32,13 @@ MAX_GROWTH = 6 * 1024 * 1024
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
-def check_flat(node: RunningNode, cycle: Callable[[int], None]) -> None:
-    """Memory and descriptors after the warm-up and after all cycles."""
-    for number in range(WARM_UP):
+def check_flat(node: RunningNode, cycle: Callable[[int], None], *, warm_up: int = WARM_UP) -> None:
+    """Memory and descriptors after the warm-up and after as many cycles more as there are beyond the usual one."""
+    for number in range(warm_up):
         cycle(number)
     memory, descriptors = node.metric("process_resident_memory_bytes"), node.metric("process_open_fds")
-    for number in range(WARM_UP, CYCLES):
-        cycle(number)
+    for number in range(CYCLES - WARM_UP):
+        cycle(warm_up + number)
     eventually(lambda: node.metric("process_open_fds") <= descriptors + 2, "as few descriptors as before")
     grown = node.metric("process_resident_memory_bytes") - memory
     assert grown < MAX_GROWTH, f"memory grew by {grown / 2**20:.1f} MB in {CYCLES - WARM_UP} cycles"
@@ -72,3 +80,40 @@ def test_viewers_that_come_and_go(tmp_path: Path) -> None:
 
         check_flat(node, cycle)
         eventually(lambda: node.metric("streamer_flv_viewers") == 0, "no viewer left", within=30)
+
+
+async def watch_by_whep(url: str, *, restarts: bool) -> None:
+    async with viewer(url) as client:
+        await client.until(1)
+        if restarts:
+            headers = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
+            status, _, body = await ask("PATCH", client.location, RESTART, headers)
+            assert status == 200, body
+            ufrag, password = re.search(r"ice-ufrag:(\S+)", body), re.search(r"ice-pwd:(\S+)", body)
+            assert ufrag is not None
+            assert password is not None
+            client.own, client.server = RESTARTED, IceCredentials(ufrag[1], password[1])
+            answers = client.answers
+            async with asyncio.timeout(20):
+                while client.answers == answers:
+                    client.arrived.clear()
+                    await client.arrived.wait()
+
+
+def test_whep_viewers_that_come_and_go(tmp_path: Path) -> None:
+    """The first thousands fill the histories of packets, and what the allocator keeps for ten handshakes at once."""
+    settings = ("--set", "webrtc.max_half_open_per_address=100")
+    with running_node(tmp_path, "--demo", "--open", *settings) as node, asyncio.Runner() as runner:
+        eventually(lambda: node.metric("streamer_stream_units_total") > 100, "a demo host on the air", within=20)
+        url = f"http://127.0.0.1:{node.ports['http']}/whep/demo"
+
+        async def several() -> None:
+            await asyncio.gather(*(watch_by_whep(url, restarts=number % 3 == 0) for number in range(AT_ONCE)))
+
+        def cycle(number: int) -> None:
+            if number % AT_ONCE == 0:
+                runner.run(several())
+
+        check_flat(node, cycle, warm_up=2 * CYCLES)
+        eventually(lambda: node.metric("streamer_webrtc_peers") == 0, "no peer left", within=30)
+        assert node.metric("streamer_whep_joins_total") == 3 * CYCLES - WARM_UP

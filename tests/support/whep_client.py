@@ -40,6 +40,7 @@ class WhepClient(asyncio.DatagramProtocol, asyncio.Protocol):
 
     def __init__(self, server: IceCredentials, port: int, *, tcp: bool) -> None:
         self.server = server
+        self.own = CALLER
         self.address = Address("127.0.0.1", port)
         self.packets: list[RtpPacket] = []
         self.reports: list[rtcp.RtcpPacket] = []
@@ -59,6 +60,7 @@ class WhepClient(asyncio.DatagramProtocol, asyncio.Protocol):
         self._tcp = tcp
         self._reader = FrameReader()
         self.transport: Any = None
+        self.location = ""
         self._ids = itertools.count(1)
 
     def now(self) -> float:
@@ -83,7 +85,7 @@ class WhepClient(asyncio.DatagramProtocol, asyncio.Protocol):
     def check(self) -> None:
         """One connectivity check, as the controlling side sends it."""
         self.checks += 1
-        self.send(self._check(self.server, CALLER))
+        self.send(self._check(self.server, self.own))
 
     def send(self, datagram: bytes) -> None:
         if self._tcp:
@@ -127,7 +129,7 @@ class WhepClient(asyncio.DatagramProtocol, asyncio.Protocol):
         if stun.is_stun(datagram):
             self.answers += stun.parse(datagram).kind == stun.BINDING_SUCCESS
             # the lite side sends no checks: its answer stands for one
-            events = self.peer.receive_datagram(self._check(CALLER, self.server), self.address, now)
+            events = self.peer.receive_datagram(self._check(self.own, self.server), self.address, now)
         else:
             events = self.peer.receive_datagram(datagram, self.address, now)
         for event in events:
@@ -165,6 +167,7 @@ async def viewer(
     port = int(video.candidates[0].split()[5])
     loop = asyncio.get_running_loop()
     client = WhepClient(video.ice, port, tcp=tcp)
+    client.location = headers["location"]
     client.trust(answer)
     if tcp:
         await loop.create_connection(lambda: client, "127.0.0.1", port)
