@@ -29,7 +29,6 @@ _DECODERS = {
 MIN_RATE, MAX_RATE = 4_000, 192_000
 """Sample rates in Hz that a decoder may come out with: damaged units have claimed others."""
 _SAMPLE_TIME = Fraction(1, SAMPLE_RATE)
-_TICK_TIME = Fraction(1, TICKS_PER_SECOND)
 
 
 class Undecodable(Exception):
@@ -55,7 +54,6 @@ class AudioDecoder:
         if not packet.size:
             # to the decoder an empty packet means the end
             raise Undecodable("empty unit")
-        packet.pts, packet.time_base = unit.pts, _TICK_TIME
         try:
             frames = self._context.decode(packet)
         except av.FFmpegError as exc:
@@ -132,7 +130,7 @@ class AudioRung:
     def _store(self, frames: Iterable[av.AudioFrame | None]) -> None:
         for frame in frames:
             if frame is not None:  # what a resampler with nothing to do flushes
-                frame.pts, frame.time_base = None, _SAMPLE_TIME
+                frame.pts = None
                 self._fifo.write(frame)
 
     def _drain(self) -> list[tuple[int, bytes]]:
@@ -158,7 +156,7 @@ class AudioRung:
 
     def _encode(self, frame: av.AudioFrame | None) -> list[tuple[int, bytes]]:
         if frame is not None:
-            frame.pts, frame.time_base = self._encoded, _SAMPLE_TIME
+            frame.pts = self._encoded
             self._encoded += frame.samples
         # The encoder says its delay in the pts of what it makes: the first one is negative.
         return [(self._first + round((p.pts or 0) * TICKS_PER_SAMPLE), bytes(p)) for p in self._encoder.encode(frame)]
@@ -186,7 +184,6 @@ def _rate(rate: int, remedy: Remedy) -> int:
 
 def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
     frame = av.AudioFrame(like.format.name, like.layout.name, samples)
-    frame.time_base = like.time_base
     for plane in frame.planes:
         plane.update(bytes(plane.buffer_size))
     return frame

@@ -2,14 +2,16 @@
 
 A message is four bytes of length, big-endian, and a msgpack array: the number of its kind, then its fields in order.
 Both ends are ours, but a worker runs codecs on a stranger's bytes, so what it says is checked like a stranger's.
+
+Messages are named tuples: a worker wakes up for two units of sound at a time, with cold caches, and there the frozen
+dataclasses that they were cost as much as decoding. Two kinds with the same values are equal: look at the type first.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from typing import get_args
+from typing import NamedTuple, get_args, get_type_hints
 
 import msgpack  # type: ignore[import-untyped]
 
@@ -49,8 +51,7 @@ MAX_PARTS = 4096
 _LENGTH = struct.Struct(">I")
 
 
-@dataclass(frozen=True, slots=True)
-class SourceTrack:
+class SourceTrack(NamedTuple):
     """To the worker: units that name `track` are of this codec. `record` is its AudioSpecificConfig, avcC, ...
 
     A picture has no sample rate and no channels: both are 0.
@@ -63,8 +64,7 @@ class SourceTrack:
     channels: int
 
 
-@dataclass(frozen=True, slots=True)
-class SourceUnit:
+class SourceUnit(NamedTuple):
     """To the worker: one access unit of a track. Times are 90 kHz ticks on the stream's timeline."""
 
     seq: int
@@ -75,8 +75,7 @@ class SourceUnit:
     parts: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StartOutput:
+class StartOutput(NamedTuple):
     """To the worker: make `output`, whose units then name this `run`: their configuration is the one of its start.
 
     `follows` is the dts at which its next unit is due, None for anywhere.
@@ -88,15 +87,13 @@ class StartOutput:
     follows: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StopOutput:
+class StopOutput(NamedTuple):
     """To the worker: nobody wants this any more."""
 
     output: str
 
 
-@dataclass(frozen=True, slots=True)
-class StartRung:
+class StartRung(NamedTuple):
     """To the worker: encode `output` from the next picture on, which is a keyframe in all rungs. As in `media.rung`.
 
     Its units then name this `run`. A rung that is being encoded already begins anew, with these values.
@@ -114,40 +111,34 @@ class StartRung:
     encoder: str
 
 
-@dataclass(frozen=True, slots=True)
-class StopRung:
+class StopRung(NamedTuple):
     """To the worker: nobody wants this rung any more."""
 
     output: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForceKeyframe:
+class ForceKeyframe(NamedTuple):
     """To the worker: the next picture is a keyframe, in all rungs."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveFrom:
+class LiveFrom(NamedTuple):
     """To the worker, before the units it is about: pictures before `pts` are decoded, but not encoded."""
 
     pts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """From the worker: it has started. Everything sent before it is read then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """From the worker: it is through with the source unit `seq`. `problem` says why nothing came of it, else ''."""
 
     seq: int
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class MadeUnit:
+class MadeUnit(NamedTuple):
     """From the worker: one encoded unit of an output.
 
     `spent_us` microseconds passed since the unit came that released its picture; 0 for sound.
@@ -162,8 +153,7 @@ class MadeUnit:
     spent_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MadeTrack:
+class MadeTrack(NamedTuple):
     """From the worker: the following units of this output have this configuration. `record` is its avcC or hvcC."""
 
     output: str
@@ -172,22 +162,19 @@ class MadeTrack:
     record: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KeyframeWanted:
+class KeyframeWanted(NamedTuple):
     """From the worker: pictures were lost or damaged; only a keyframe of the source makes it whole again."""
 
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRefused:
+class SourceRefused(NamedTuple):
     """From the worker: this source is not decoded, and its units are answered for without being looked at."""
 
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class RungFailed:
+class RungFailed(NamedTuple):
     """From the worker: this rung is not encoded any more, as if it had been stopped."""
 
     output: str
@@ -195,8 +182,7 @@ class RungFailed:
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class RungLags:
+class RungLags(NamedTuple):
     """From the worker, at most once a second and rung: `dropped` pictures since the last time, `depth_ms` wait."""
 
     output: str
@@ -205,8 +191,7 @@ class RungLags:
     dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class RungReport:
+class RungReport(NamedTuple):
     """From the worker: what a rung has done since its start, and how much of the source waits for its encoder."""
 
     output: str
@@ -217,8 +202,7 @@ class RungReport:
     cpu_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class SourceReport:
+class SourceReport(NamedTuple):
     """From the worker: pictures decoded since its start, units that gave an error, units whose picture never came."""
 
     depth_ms: int
@@ -228,8 +212,7 @@ class SourceReport:
     cpu_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """From the worker: a line for the log. `level` as in `logging`."""
 
     level: int
@@ -243,23 +226,25 @@ FromPicture = MadeTrack | KeyframeWanted | SourceRefused | RungFailed | RungLags
 Message = ToSound | FromSound | ToPicture | FromPicture
 
 _KINDS: tuple[type[Message], ...] = get_args(Message)
-_NUMBERED = {kind: (number, [field.name for field in fields(kind)]) for number, kind in enumerate(_KINDS)}
-_FIELD_TYPES = {
-    "int": (int,),
-    "int | None": (int, type(None)),
-    "float": (float, int),
-    "float | None": (float, int, type(None)),
-    "str": (str,),
-    "bytes": (bytes,),
-    "bool": (bool,),
+_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+_PARTS = tuple[bytes, ...]
+_FIELD_TYPES: dict[object, tuple[type, ...]] = {
+    int: (int,),
+    int | None: (int, type(None)),
+    float: (float, int),
+    float | None: (float, int, type(None)),
+    str: (str,),
+    bytes: (bytes,),
+    bool: (bool,),
+    _PARTS: (tuple,),
 }
-_PARTS = "tuple[bytes, ...]"
+_FIELDS = {kind: tuple(get_type_hints(kind).items()) for kind in _KINDS}
+_EXPECTED = [(kind, tuple(_FIELD_TYPES[hint] for _, hint in _FIELDS[kind])) for kind in _KINDS]
 
 
 def encode_message(message: Message) -> bytes:
     """The framed bytes. LimitExceeded when they would be longer than the other side takes."""
-    number, names = _NUMBERED[type(message)]
-    body: bytes = msgpack.packb([number, *(getattr(message, name) for name in names)])
+    body: bytes = msgpack.packb((_NUMBERS[type(message)], *message))
     if len(body) > MAX_MESSAGE:
         raise LimitExceeded(f"{type(message).__name__} of {len(body)} bytes exceeds {MAX_MESSAGE}")
     return _LENGTH.pack(len(body)) + body
@@ -293,28 +278,22 @@ class MessageReader:
 
 def _parse(body: bytes) -> Message:
     try:
-        values = msgpack.unpackb(body, max_array_len=MAX_PARTS, max_map_len=0, max_ext_len=0)
+        values = msgpack.unpackb(body, use_list=False, max_array_len=MAX_PARTS, max_map_len=0, max_ext_len=0)
     # msgpack's own exceptions share no base; depth, trailing bytes and bad UTF-8 have their own ones
     except (ValueError, TypeError, msgpack.UnpackException) as exc:
         raise Malformed(f"message of {len(body)} bytes is no msgpack: {exc}") from exc
-    if not isinstance(values, list) or not values or type(values[0]) is not int:
+    if type(values) is not tuple or not values or type(values[0]) is not int:
         raise Malformed(f"message of {len(body)} bytes does not begin with its kind")
     number, *rest = values
     if not 0 <= number < len(_KINDS):
         raise Malformed(f"message of unknown kind {number}")
-    kind = _KINDS[number]
-    names = fields(kind)
-    if len(names) != len(rest):
-        raise Malformed(f"{kind.__name__} with {len(rest)} fields instead of {len(names)}")
-    checked = [_checked(kind, field.name, str(field.type), value) for field, value in zip(names, rest, strict=True)]
+    kind, expected = _EXPECTED[number]
+    if len(expected) != len(rest):
+        raise Malformed(f"{kind.__name__} with {len(rest)} fields instead of {len(expected)}")
+    for place, types in enumerate(expected):
+        value = rest[place]
+        if type(value) not in types or (type(value) is tuple and not all(type(part) is bytes for part in value)):
+            name, hint = _FIELDS[kind][place]
+            raise Malformed(f"{kind.__name__}.{name} is {type(value).__name__} instead of {hint}")
     make: Callable[..., Message] = kind
-    return make(*checked)
-
-
-def _checked(kind: type[Message], name: str, expected: str, value: object) -> object:
-    if expected == _PARTS:
-        if isinstance(value, list) and all(type(part) is bytes for part in value):
-            return tuple(value)
-    elif type(value) in _FIELD_TYPES[expected]:
-        return value
-    raise Malformed(f"{kind.__name__}.{name} is {type(value).__name__} instead of {expected}")
+    return make(*rest)

@@ -77,10 +77,10 @@ class AudioLane:
 
     def handle(self, message: Message) -> None:
         match message:
-            case SourceTrack():
-                self._decoder, self._track = AudioDecoder(message), message.track
             case SourceUnit():
                 self._send(Done(message.seq, self._transcode(message)))
+            case SourceTrack():
+                self._decoder, self._track = AudioDecoder(message), message.track
             case StartOutput():
                 self._outputs[message.output] = message
                 self._rungs[message.output] = AudioRung(TARGETS[message.output], message.channels, message.follows)
@@ -123,12 +123,12 @@ class Lanes:
 
     def handle(self, message: Message) -> None:
         match message:
+            case SourceUnit() if message.track != self._picture_track:
+                self.sound.handle(message)
             case SourceTrack() if Codec(message.codec).is_video:
                 self._picture_track = message.track
                 self.pictures.handle(message)
-            case SourceUnit() if message.track == self._picture_track:
-                self.pictures.handle(message)
-            case StartRung() | StopRung() | ForceKeyframe() | LiveFrom():
+            case SourceUnit() | StartRung() | StopRung() | ForceKeyframe() | LiveFrom():
                 self.pictures.handle(message)
             case _:
                 self.sound.handle(message)

@@ -63,6 +63,11 @@ MESSAGES: list[Message] = [
 ]
 
 
+def told_apart(messages: list[Message]) -> list[tuple[type, Message]]:
+    """With their kinds: two kinds with the same values are equal."""
+    return [(type(message), message) for message in messages]
+
+
 def read(data: bytes, step: int) -> list[Message]:
     reader = MessageReader()
     messages: list[Message] = []
@@ -74,7 +79,7 @@ def read(data: bytes, step: int) -> list[Message]:
 
 @pytest.mark.parametrize("step", [1, 7, 10_000])
 def test_what_is_written_is_read(step: int) -> None:
-    assert read(b"".join(map(encode_message, MESSAGES)), step) == MESSAGES
+    assert told_apart(read(b"".join(map(encode_message, MESSAGES)), step)) == told_apart(MESSAGES)
 
 
 def frame(value: object) -> bytes:
@@ -129,7 +134,7 @@ ANY = st.one_of(
 @given(st.lists(ANY, max_size=5), st.integers(1, 300))
 @settings(max_examples=100, deadline=None)
 def test_every_message_survives_the_way(messages: list[Message], step: int) -> None:
-    assert read(b"".join(map(encode_message, messages)), step) == messages
+    assert told_apart(read(b"".join(map(encode_message, messages)), step)) == told_apart(messages)
 
 
 @given(st.lists(ANY, min_size=1, max_size=3), st.data())

@@ -462,7 +462,7 @@ def test_a_source_that_is_too_large_is_refused_with_its_size(plain: Film, films:
 @pytest.mark.parametrize("record", [b"", b"\x01", b"\x01\x64\x00\x1f\xff\xe1\x00\x00\x01\x00\x00"])
 def test_a_configuration_that_cannot_be_read_is_refused(plain: Film, record: bytes) -> None:
     for codec in ("h264", "h265", "vp8", "aac"):
-        sink = lossless(replace(plain, track=replace(plain.track, codec=codec, record=record)), [rung("a", 120)])
+        sink = lossless(replace(plain, track=plain.track._replace(codec=codec, record=record)), [rung("a", 120)])
         assert len(sink.refused) == 1
         assert sink.problems == sink.refused * 60
 

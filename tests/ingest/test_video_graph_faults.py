@@ -40,12 +40,12 @@ def flip(rng: random.Random, units: list[SourceUnit]) -> list[SourceUnit]:
             spoilt[rng.randrange(len(spoilt))] ^= 1 << rng.randrange(8)
         return bytes(spoilt)
 
-    return [replace(u, parts=tuple(map(spoil, u.parts))) if rng.random() < 0.3 else u for u in units]
+    return [u._replace(parts=tuple(map(spoil, u.parts))) if rng.random() < 0.3 else u for u in units]
 
 
 def cut(rng: random.Random, units: list[SourceUnit]) -> list[SourceUnit]:
     return [
-        replace(u, parts=tuple(part[: rng.randrange(len(part))] for part in u.parts)) if rng.random() < 0.3 else u
+        u._replace(parts=tuple(part[: rng.randrange(len(part))] for part in u.parts)) if rng.random() < 0.3 else u
         for u in units
     ]
 
@@ -55,15 +55,15 @@ def lose(rng: random.Random, units: list[SourceUnit]) -> list[SourceUnit]:
 
 
 def empty(rng: random.Random, units: list[SourceUnit]) -> list[SourceUnit]:
-    return [replace(u, parts=rng.choice(((), (b"",), u.parts[:1]))) if rng.random() < 0.3 else u for u in units]
+    return [u._replace(parts=rng.choice(((), (b"",), u.parts[:1]))) if rng.random() < 0.3 else u for u in units]
 
 
 def nonsense(rng: random.Random, units: list[SourceUnit]) -> list[SourceUnit]:
-    return [replace(u, parts=(rng.randbytes(rng.randrange(1, 400)),)) if rng.random() < 0.3 else u for u in units]
+    return [u._replace(parts=(rng.randbytes(rng.randrange(1, 400)),)) if rng.random() < 0.3 else u for u in units]
 
 
 def lie(rng: random.Random, units: list[SourceUnit]) -> list[SourceUnit]:
-    return [replace(u, keyframe=rng.random() < 0.5, pts=u.pts + rng.randrange(3) * 90) for u in units]
+    return [u._replace(keyframe=rng.random() < 0.5, pts=u.pts + rng.randrange(3) * 90) for u in units]
 
 
 @pytest.mark.parametrize("damage", [flip, cut, lose, empty, nonsense, lie])
@@ -90,7 +90,7 @@ def test_damage_costs_pictures_and_nothing_else(sources: dict[str, Film], codec:
 def test_requests_for_a_keyframe_are_half_a_second_apart(sources: dict[str, Film]) -> None:
     source = sources["h264"]
     first, *rest = source.units
-    units = [first, *(replace(unit, keyframe=False, parts=(b"\x41" + bytes(9),)) for unit in rest)]
+    units = [first, *(unit._replace(keyframe=False, parts=(b"\x41" + bytes(9),)) for unit in rest)]
     sink = lossless(replace(source, units=tuple(units)), [rung("a", 180)])
     assert len(sink.problems) >= 70
     assert 5 <= len(sink.wanted) <= 7
@@ -98,7 +98,7 @@ def test_requests_for_a_keyframe_are_half_a_second_apart(sources: dict[str, Film
 
 def test_a_unit_of_another_track_is_answered(sources: dict[str, Film]) -> None:
     source = sources["h264"]
-    sink = lossless(replace(source, units=tuple(replace(unit, track=9) for unit in source.units)), [rung("a", 180)])
+    sink = lossless(replace(source, units=tuple(unit._replace(track=9) for unit in source.units)), [rung("a", 180)])
     assert sink.problems == ["unit of track 9, which is not the last one"] * 75
 
 
@@ -184,7 +184,7 @@ def test_a_source_that_breaks_a_rule_all_the_time_is_shown_all_the_same(sources:
     """A broken SEI in each keyframe: the strict decoder takes none of them, every player shows them."""
     source = sources["h264"]
     odd = [
-        replace(unit, parts=(b"\x06\x06\xff\x01\x80", *unit.parts)) if unit.keyframe else unit for unit in source.units
+        unit._replace(parts=(b"\x06\x06\xff\x01\x80", *unit.parts)) if unit.keyframe else unit for unit in source.units
     ]
     film = [Film(source.track, tuple(odd)).moved(n * 270_000, n * 100) for n in range(3)]
     whole = replace(source, units=tuple(unit for part in film for unit in part.units))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -48,10 +48,10 @@ class Film:
     def moved(self, ticks: int, seq: int = 0, track: int = 1) -> Film:
         """The same, later, as another track."""
         units = [
-            replace(unit, seq=seq + unit.seq, track=track, dts=unit.dts + ticks, pts=unit.pts + ticks)
+            unit._replace(seq=seq + unit.seq, track=track, dts=unit.dts + ticks, pts=unit.pts + ticks)
             for unit in self.units
         ]
-        return Film(replace(self.track, track=track), tuple(units))
+        return Film(self.track._replace(track=track), tuple(units))
 
 
 @dataclass
@@ -112,8 +112,8 @@ def rung(name: str, height: int, **changes: object) -> StartRung:
     """A small and fast one."""
     plain = StartRung(name, 0, "h264", height, 400_000, None, "ultrafast", "baseline", 2.0, "libx264")
     if changes.get("codec") == "h265":
-        plain = replace(plain, profile="main", encoder="libx265")
-    return replace(plain, **changes)  # type: ignore[arg-type]
+        plain = plain._replace(profile="main", encoder="libx265")
+    return plain._replace(**changes)  # type: ignore[arg-type]
 
 
 @cache
