@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 from typing import Literal
 
 import av
 from av.audio.codeccontext import AudioCodecContext
-from av.audio.fifo import AudioFifo
 
 from ingest.audio_target import SAMPLE_RATE, TICKS_PER_SAMPLE, AudioTarget
 from ingest.sample_clock import SLEW, Remedy, SampleClock
@@ -29,6 +27,8 @@ _DECODERS = {
 MIN_RATE, MAX_RATE = 4_000, 192_000
 """Sample rates in Hz that a decoder may come out with: damaged units have claimed others."""
 _SAMPLE_TIME = Fraction(1, SAMPLE_RATE)
+_PLAIN = "fltp"
+"""The form in memory that decoders give and encoders are given."""
 
 
 class Undecodable(Exception):
@@ -85,81 +85,72 @@ class AudioRung:
 
     def feed(self, frame: av.AudioFrame, t: int) -> list[tuple[int, bytes]]:
         """Raw sound whose first sample is at `t`; encoded units with their dts. av.FFmpegError if a codec fails."""
-        if self._clock is None:
-            self._clock = self._begin(t)
-        remedy = self._clock.judge(t)
         made: list[tuple[int, bytes]] = []
+        if self._clock is None:
+            self._clock = self._begin(t, made)
+        remedy = self._clock.judge(t)
         if remedy is Remedy.SKIP:
             return made
         if remedy is Remedy.RESTART:
-            made = self._finish(self._clock)
-            self._clock = self._begin(t)
+            self._flush(made)
+            self._encode(None, made)
+            self._clock = self._begin(t, made)
         elif remedy is Remedy.FILL:
             samples = round(self._clock.error * frame.sample_rate / TICKS_PER_SECOND)
-            self._take(self._clock, _silence(frame, samples), frame.sample_rate)
+            self._take(self._clock, _silence(frame.format.name, frame.layout.name, samples), frame.sample_rate, made)
             self._clock.filled()
-        self._take(self._clock, frame, _rate(frame.sample_rate, remedy))
-        return made + self._drain()
-
-    def _begin(self, t: int) -> SampleClock:
-        """From `t` on. Up to a frame is cut off so that the units come in step with those before them."""
-        target = self._target
-        cut = 0 if self._follows is None else (self._follows + target.delay_ticks - t) % target.frame_ticks
-        self._cut = round(cut / TICKS_PER_SAMPLE)
-        self._first = t + cut
-        self._encoder = _open(target, self._layout, self._bit_rate)
-        self._fifo = AudioFifo()
-        self._encoded = 0
-        self._resampler: av.AudioResampler | None = None
-        self._shape: tuple[str, str, int] | None = None
-        return SampleClock(t, SAMPLE_RATE)
-
-    def _take(self, clock: SampleClock, frame: av.AudioFrame, rate: int) -> None:
-        """Resample as if it had been recorded at `rate`: that is how it is stretched and squeezed."""
-        shape = (frame.format.name, frame.layout.name, rate)
-        if shape != self._shape or self._resampler is None:
-            if self._resampler is not None:
-                self._store(self._resampler.resample(None))
-                clock.settle(self._fifo.samples_written)
-            self._resampler = av.AudioResampler(self._target.sample_format, self._layout, SAMPLE_RATE)
-            self._shape = shape
-        clock.advance(frame.samples, rate)
-        frame.sample_rate, frame.pts = rate, None
-        self._store(self._resampler.resample(frame))
-
-    def _store(self, frames: Iterable[av.AudioFrame | None]) -> None:
-        for frame in frames:
-            if frame is not None:  # what a resampler with nothing to do flushes
-                frame.pts = None
-                self._fifo.write(frame)
-
-    def _drain(self) -> list[tuple[int, bytes]]:
-        if self._cut:
-            if self._fifo.samples < self._cut:
-                return []
-            self._fifo.read(self._cut)
-            self._cut = 0
-        made: list[tuple[int, bytes]] = []
-        for frame in self._fifo.read_many(self._target.frame_samples):
-            made += self._encode(frame)
+        self._take(self._clock, frame, _rate(frame.sample_rate, remedy), made)
         return made
 
-    def _finish(self, clock: SampleClock) -> list[tuple[int, bytes]]:
-        """What is still inside, before a hole."""
-        if self._resampler is not None:
-            self._store(self._resampler.resample(None))
-        made = self._drain()
-        rest = self._fifo.read() if not self._cut else None
-        if rest is not None:
-            made += self._encode(rest)
-        return made + self._encode(None)
+    def _begin(self, t: int, made: list[tuple[int, bytes]]) -> SampleClock:
+        """From `t` on, after up to a frame of silence, so that the units come in step with those before them."""
+        target = self._target
+        silent = 0 if self._follows is None else (t - target.delay_ticks - self._follows) % target.frame_ticks
+        self._first = t - silent
+        self._encoder = _open(target, self._layout, self._bit_rate)
+        self._taken = 0
+        self._shape = _PLAIN, self._layout, SAMPLE_RATE
+        self._resampler: av.AudioResampler | None = None
+        clock = SampleClock(self._first, SAMPLE_RATE)
+        samples = round(silent / TICKS_PER_SAMPLE)
+        if samples:
+            self._take(clock, _silence(_PLAIN, self._layout, samples), SAMPLE_RATE, made)
+        return clock
 
-    def _encode(self, frame: av.AudioFrame | None) -> list[tuple[int, bytes]]:
+    def _take(self, clock: SampleClock, frame: av.AudioFrame, rate: int, made: list[tuple[int, bytes]]) -> None:
+        """Resample as if it had been recorded at `rate`: that is how it is stretched and squeezed.
+
+        Sound of the right rate goes straight to the encoder, which makes frames of its own length and form of it.
+        """
+        shape = frame.format.name, frame.layout.name, rate
+        if shape != self._shape:
+            self._flush(made)
+            clock.settle(self._taken)
+            self._shape = shape
+            if shape != (_PLAIN, self._layout, SAMPLE_RATE):
+                self._resampler = av.AudioResampler(_PLAIN, self._layout, SAMPLE_RATE)
+        clock.advance(frame.samples, rate)
+        frame.sample_rate, frame.pts = rate, None
+        if self._resampler is None:
+            self._encode(frame, made)
+            return
+        for resampled in self._resampler.resample(frame):
+            self._encode(resampled, made)
+
+    def _flush(self, made: list[tuple[int, bytes]]) -> None:
+        """What is still inside of the resampler."""
+        resampler, self._resampler = self._resampler, None
+        for frame in resampler.resample(None) if resampler is not None else ():
+            if frame is not None:  # what a resampler with nothing to do flushes
+                self._encode(frame, made)
+
+    def _encode(self, frame: av.AudioFrame | None, made: list[tuple[int, bytes]]) -> None:
         if frame is not None:
-            frame.pts = self._encoded
-            self._encoded += frame.samples
-        # The encoder says its delay in the pts of what it makes: the first one is negative.
-        return [(self._first + round((p.pts or 0) * TICKS_PER_SAMPLE), bytes(p)) for p in self._encoder.encode(frame)]
+            frame.pts = self._taken
+            self._taken += frame.samples
+        for packet in self._encoder.encode(frame):
+            # The encoder says its delay in the pts of what it makes: the first one is negative.
+            made.append((self._first + round((packet.pts or 0) * TICKS_PER_SAMPLE), bytes(packet)))
 
 
 def _create(name: str, mode: Literal["r", "w"]) -> AudioCodecContext:
@@ -182,8 +173,8 @@ def _rate(rate: int, remedy: Remedy) -> int:
     return round(rate * (1 + SLEW)) if remedy is Remedy.SQUEEZE else rate
 
 
-def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
-    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
+def _silence(form: str, layout: str, samples: int) -> av.AudioFrame:
+    frame = av.AudioFrame(form, layout, samples)
     for plane in frame.planes:
         plane.update(bytes(plane.buffer_size))
     return frame

@@ -52,13 +52,13 @@ TARGETS: Mapping[str, AudioTarget] = {
         "libopus",
         "flt",
         frame_samples=960,
-        delay=312,
-        # "audio" keeps music whole; its 6.5 ms of look-ahead are taken back, so they cost no lip sync. No in-band FEC:
-        # only Opus' speech layer has it (RFC 6716, 2.1.7), which these bit rates never use, and WebRTC viewers ask for
-        # lost packets again. A constant rate, so that packets are of one size and several leave with one segmented
-        # send. No DTX: silence too is sent every 20 ms, or a viewer's jitter buffer cannot tell it from loss. Half the
-        # effort, which at these bit rates nobody hears.
-        options={"application": "audio", "vbr": "off", "frame_duration": "20", "compression_level": "5"},
+        delay=120,
+        # "lowdelay" is Opus without its speech layer, which these bit rates never use: the same sound as "audio" makes,
+        # 4 ms sooner. Its 2.5 ms of look-ahead are taken back, so they cost no lip sync. No in-band FEC: only the
+        # speech layer has it (RFC 6716, 2.1.7), and WebRTC viewers ask for lost packets again. A constant rate, so that
+        # packets are of one size and several leave with one segmented send. No DTX: silence too is sent every 20 ms, or
+        # a viewer's jitter buffer cannot tell it from loss. Half the effort: 4 would be 1 dB worse.
+        options={"application": "lowdelay", "vbr": "off", "frame_duration": "20", "compression_level": "5"},
         bit_rates=BIT_RATES,
     ),
     Codec.AAC: AudioTarget(
