@@ -11,7 +11,7 @@ from ingest.audio_target import TARGETS, track_of
 from ingest.transcode_messages import Done, MadeUnit, Message, SourceTrack, SourceUnit, StartOutput
 from ingest.transcode_worker import AudioLane
 from media.ticks import TICKS_PER_SECOND
-from tests.support.sound import Sound, beep_sound, config_record, onsets
+from tests.support.sound import Sound, beep_sound, config_record, drifted, heard_in, onsets
 
 MS = 90
 
@@ -51,10 +51,6 @@ def steps(made: list[tuple[int, bytes]]) -> set[int]:
     return {b - a for (a, _), (b, _) in itertools.pairwise(made)}
 
 
-def heard_in(sound: Sound) -> list[float]:
-    return onsets(sound.codec, sound.units, sound.record, sound.channels, sound.rate)
-
-
 def apart_ms(before: list[float], after: list[float]) -> float:
     """The largest distance of a beep from where it was."""
     assert len(before) == len(after)
@@ -76,20 +72,6 @@ def test_beeps_keep_their_time(codec: str, rate: int, channels: int, output: str
     assert len(before) >= 29
     assert apart_ms(before[: len(lane.onsets())], lane.onsets()) < 5
     assert len(lane.onsets()) >= 29
-
-
-def drifted(sound: Sound, seconds: int, ppm: float) -> tuple[list[tuple[int, bytes]], list[float]]:
-    """The sound again and again for so long, on a clock that is `ppm` off; and when its beeps are to be heard."""
-    start, step = sound.units[0][0], sound.units[1][0] - sound.units[0][0]
-    length = step * len(sound.units)
-    beeps = heard_in(sound)
-
-    def warp(t: float) -> float:
-        return start + (t - start) * (1 + ppm / 1e6)
-
-    rounds = range(seconds * TICKS_PER_SECOND // length)
-    units = [(round(warp(t + length * turn)), data) for turn in rounds for t, data in sound.units]
-    return units, [warp(at + length * turn) for turn in rounds for at in beeps]
 
 
 def check_drift(sound: Sound, output: str, seconds: int, ppm: float) -> None:

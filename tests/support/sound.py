@@ -111,6 +111,25 @@ def onsets(
     return found
 
 
+def heard_in(sound: Sound) -> list[float]:
+    """The ticks at which its beeps begin."""
+    return onsets(sound.codec, sound.units, sound.record, sound.channels, sound.rate)
+
+
+def drifted(sound: Sound, seconds: int, ppm: float) -> tuple[list[tuple[int, bytes]], list[float]]:
+    """The sound again and again for so long, on a clock that is `ppm` off; and when its beeps are to be heard."""
+    start, step = sound.units[0][0], sound.units[1][0] - sound.units[0][0]
+    length = step * len(sound.units)
+    beeps = heard_in(sound)
+
+    def warp(t: float) -> float:
+        return start + (t - start) * (1 + ppm / 1e6)
+
+    rounds = range(seconds * TICKS_PER_SECOND // length)
+    units = [(round(warp(t + length * turn)), data) for turn in rounds for t, data in sound.units]
+    return units, [warp(at + length * turn) for turn in rounds for at in beeps]
+
+
 def config_record(track: Track) -> bytes:
     config = track.config
     if isinstance(config, AacConfig):
