@@ -15,6 +15,7 @@ from media.clock import SystemClock
 from media.gop import GopLimits
 from media.stream import Stream
 from tests.support.units import picture
+from tests.support.worker_line import InlineLine
 
 STEP = 3000
 GROUP = 240
@@ -22,19 +23,17 @@ GROUP = 240
 START = 7 * GROUP
 
 
-class Worker:
+class Worker(InlineLine):
     """A line with a worker that decodes `speed` pictures while the host makes one, and encodes at once."""
 
-    is_there = True
-
     def __init__(self, speed: int = 20, last_pts: int | None = None) -> None:
+        super().__init__()
         self.speed = speed
         self.last_pts = last_pts
         self.counters = TranscodeCounters()
         self.made: list[tuple[int, int]] = []
         self.first_sent: int | None = None
         self._inbox: deque[Message] = deque()
-        self._number = 0
         self._live = 0
         self._newest = START
         self._stream = Stream("room", "epoch", SystemClock(), GopLimits())
@@ -79,28 +78,10 @@ class Worker:
             self.last_pts = unit.pts
         self.feed.answered(unit.seq)
 
-    # WorkerLine
-
-    def has_room(self) -> bool:
-        return True
-
-    def admit(self) -> bool:
-        return True
-
-    def begin(self) -> None:
-        pass
-
-    def rest(self) -> None:
-        pass
-
-    def send(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
         self._inbox.append(message)
         if isinstance(message, SourceUnit) and self.first_sent is None:
             self.first_sent = self._newest
-
-    def next_number(self) -> int:
-        self._number += 1
-        return self._number
 
 
 async def test_a_rung_that_is_made_again_begins_as_soon_as_one_that_never_was() -> None:

@@ -22,26 +22,26 @@ from media.unit import AccessUnit
 from tests.support.encoders import film
 from tests.support.pictures import encode
 from tests.support.transcode import Listener
+from tests.support.worker_line import InlineLine
 from wire.codecs.h264 import H264Config
 
 RUNGS = (Rung("mid", Codec.H264, 120, 300_000), Rung("low", Codec.H264, 96, 200_000))
 
 
-class Node:
+class Node(InlineLine):
     """One stream and its worker in one process: what the lane says is heard when the test waits for it."""
 
-    is_there = True
     limits = TranscodeLimits()
     rungs_made = 0
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         monkeypatch.setattr(picture_lane, "REPORT_INTERVAL", 0.0)
         self.counters = TranscodeCounters()
         self.overload = Overload()
         self.reports: list[SourceReport | RungReport] = []
         self._said: queue.Queue[Message] = queue.Queue()
         self._lane = PictureLane(self._said.put)
-        self._number = 0
         self._looks = 100
         self.stream = Stream("room", "epoch", SystemClock(), GopLimits())
         self.maker = PictureMaker(self.stream, self, self)
@@ -80,26 +80,10 @@ class Node:
     def watch_load(self) -> None:
         pass
 
-    # WorkerLine
+    # InlineLine
 
-    def has_room(self) -> bool:
-        return True
-
-    def admit(self) -> bool:
-        return True
-
-    def begin(self) -> None:
-        pass
-
-    def rest(self) -> None:
-        pass
-
-    def send(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
         self._lane.handle(message)
-
-    def next_number(self) -> int:
-        self._number += 1
-        return self._number
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ reports, DTLS and SRTP. Only the worker's process and the network are not.
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect
 from dataclasses import dataclass, field
 
@@ -34,6 +33,7 @@ from tests.support.sound import Sound, beep_sound, config_record, drifted, onset
 from tests.support.units import FakeClock, picture
 from tests.support.webrtc_pair import Pair
 from tests.support.whep_link import IDS, PairPort
+from tests.support.worker_line import InlineLine
 from wire.rtp import rtcp
 from wire.webrtc import RtcpReceived, RtpReceived
 
@@ -48,21 +48,16 @@ MAX_MISSED = 4
 WRAP = 1 << 32
 
 
-class InlineWorker:
-    """The worker as its maker sees it, without a process: what it says is heard after the call."""
+class InlineWorker(InlineLine):
+    """Starts when it is asked to. What it says is heard after the call."""
+
+    is_there = False
 
     def __init__(self) -> None:
+        super().__init__()
         self.maker: SoundMaker | None = None
         self._said: list[Message] = []
         self._lane = AudioLane(self._said.append)
-        self._numbers = itertools.count(1)
-        self.is_there = False
-
-    def has_room(self) -> bool:
-        return True
-
-    def admit(self) -> bool:
-        return True
 
     def begin(self) -> None:
         if not self.is_there:
@@ -70,15 +65,8 @@ class InlineWorker:
             assert self.maker is not None
             self.maker.resume()
 
-    def rest(self) -> None:
-        pass
-
-    def send(self, message: Message) -> None:
-        if self.is_there:
-            self._lane.handle(message)
-
-    def next_number(self) -> int:
-        return next(self._numbers)
+    def take(self, message: Message) -> None:
+        self._lane.handle(message)
 
     def speak(self) -> None:
         said, self._said[:] = self._said[:], []
