@@ -170,16 +170,22 @@ def test_a_host_goes_live_and_is_watched_on_both_transports(chromium: str) -> No
     run(scenario())
 
 
+async def live_after(browser: Browser, show: WhipShow, script: str) -> Page:
+    """A studio that is live, in a browser where `script` has run before the page."""
+    context = await browser.new_context()
+    await context.add_init_script(script)
+    page = await context.new_page()
+    await page.goto(f"{show.base}/studio/demo")
+    await until(page, "!document.querySelector('#go').disabled")
+    await page.fill("#key", KEY)
+    await go_live(page)
+    return page
+
+
 def test_a_browser_raises_its_bit_rate_to_2_mbit_within_10_s(chromium: str) -> None:
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
-            context = await browser.new_context()
-            await context.add_init_script(NOISE)
-            page = await context.new_page()
-            await page.goto(f"{show.base}/studio/demo")
-            await until(page, "!document.querySelector('#go').disabled")
-            await page.fill("#key", KEY)
-            await go_live(page)
+            page = await live_after(browser, show, NOISE)
             await until(page, "window.studio.stats.bitrate >= 2_000_000", within=10)
             counters = show.whip.totals()
             assert counters.lost <= counters.packets / 100
@@ -337,13 +343,7 @@ def test_without_https_a_host_reads_why_there_is_no_camera(chromium: str) -> Non
 def test_a_browser_that_keeps_nothing_goes_live_too(chromium: str) -> None:
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
-            context = await browser.new_context()
-            await context.add_init_script(STORAGE_OFF)
-            page = await context.new_page()
-            await page.goto(f"{show.base}/studio/demo")
-            await until(page, "!document.querySelector('#go').disabled")
-            await page.fill("#key", KEY)
-            await go_live(page)
+            page = await live_after(browser, show, STORAGE_OFF)
             assert await page.text_content("#live") == "Live"
 
     run(scenario())
