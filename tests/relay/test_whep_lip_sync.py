@@ -20,7 +20,7 @@ from media.publisher import Publisher
 from media.rtp import rtp_origin
 from media.stream import Stream
 from media.ticks import TICKS_PER_MS, TICKS_PER_SECOND, Ticks
-from media.track import Codec
+from media.track import Codec, Track
 from media.unit import AccessUnit
 from relay.fanout import PacketFanOut
 from relay.rtp_packager import RtpPackager
@@ -115,6 +115,7 @@ class Watching:
         self.picture_clock, self.sound_clock = RtpClock(TICKS_PER_SECOND), RtpClock(OPUS_RATE)
         self.packets: list[tuple[int, bytes]] = []
         self.pictures = 0
+        self.session: WhepSession | None = None
 
     def watch(self) -> None:
         tracks = self.stream.source_video, self.stream.audio_track(Codec.OPUS)
@@ -131,7 +132,7 @@ class Watching:
         )
         self.session.bind(PairPort(self.pair))
 
-    def _packager(self, track: object) -> RtpPackager:
+    def _packager(self, track: Track) -> RtpPackager:
         return RtpPackager(
             *(self.stream, track, FanOuts(PacketFanOut(), PacketFanOut())),
             scheduler=self.scheduler,
@@ -155,7 +156,7 @@ class Watching:
         while pair.now < end:
             self.clock.time = pair.now
             self.scheduler.run_until(pair.now)
-            if hasattr(self, "session"):
+            if self.session is not None:
                 self.session.tick(pair.now)
                 events, pair.server_events = pair.server_events, []
                 self.session.on_events(events, pair.now)
