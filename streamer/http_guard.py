@@ -151,7 +151,16 @@ class GuardedConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What cannot be parsed never reaches the application: answer without a page, and log without a traceback."""
+        """What cannot be parsed never reaches the application: answer without a page, and log without a traceback.
+
+        A client that left before its response began is no bug and gets no answer.
+
+        Raises:
+            ConnectionError: the connection is over, or holds the beginning of a response; aiohttp ends it then.
+        """
+        if isinstance(exc, ConnectionError) and (self.transport is None or self.transport.is_closing()):
+            _log.debug("the client left before the response began: %s", exc, extra={"peer": self._address})
+            raise exc
         if status >= 500:  # a bug below the application's own error pages
             _log.error("request failed below the application", exc_info=exc, extra={"peer": self._address})
         else:

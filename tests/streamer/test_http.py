@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -230,6 +231,42 @@ def test_a_bug_after_the_response_has_begun_closes_the_connection() -> None:
                 await response.read()
 
     run(scenario())
+
+
+@pytest.mark.parametrize("kind", [web.WebSocketResponse, web.StreamResponse])
+def test_a_client_that_left_before_the_response_began_is_no_bug(
+    kind: type[web.StreamResponse], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Between the end of a connection and the loop's word of it, its request is still being answered."""
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        response = kind()
+        await response.prepare(request)
+        return response
+
+    async def scenario() -> None:
+        async with serving(web.get("/live/late", late)) as (_, base), aiohttp.ClientSession() as client:
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await client.ws_connect(f"{base}/live/late")
+            async with client.get(f"{base}/healthz") as response:
+                assert response.status == 200
+
+    run(scenario())
+    assert [entry.message for entry in caplog.records if entry.levelno >= logging.WARNING] == []
+
+
+def test_a_refused_connection_to_something_else_is_a_bug(caplog: pytest.LogCaptureFixture) -> None:
+    async def dependent(request: web.Request) -> web.StreamResponse:
+        raise ConnectionRefusedError("the backend")
+
+    async def scenario() -> None:
+        async with serving(web.get("/live/late", dependent)) as (_, base), asking(f"{base}/live/late") as response:
+            assert response.status == 500
+
+    run(scenario())
+    assert [entry.exc_info is not None for entry in caplog.records] == [True]
 
 
 def test_named_sites_alone_read_answers_and_open_websockets() -> None:
