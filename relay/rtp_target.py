@@ -6,7 +6,7 @@ from collections import deque
 from typing import NamedTuple
 
 from relay.endpoint import UdpRoute, WebRtcPort
-from relay.rtp_batch import HeaderKey, RtpBatch, SharedPacket
+from relay.rtp_batch import HeaderKey, RtpBatch, SharedPacket, rtp_header
 from wire.rtp.history import DEFAULT_CAPACITY, PacketHistory
 from wire.rtp.sequence import sequence_distance
 from wire.srtp import GcmSender, SrtpSender
@@ -15,7 +15,9 @@ __all__ = ["History", "RtpTarget", "find_place", "find_rider", "note_sent"]
 
 History = PacketHistory[SharedPacket]
 FIRST_INDEX = 1
-"""A receiver's roll-over counter begins at 0, so a viewer's own indices begin just above it."""
+"""A receiver's roll-over counter begins at 0, so a viewer's own indices begin just above it. Below is the opener."""
+OPENER = 0
+"""The own index of an empty packet ahead of the first."""
 
 
 class _Span(NamedTuple):
@@ -31,7 +33,7 @@ class RtpTarget:
 
     The sequence number of a packet is its own index modulo 2^16, its roll-over counter the rest: no index, and so no
     nonce, is ever used twice for two different packets. `rider` is the same viewer's sound, which may leave with its
-    picture.
+    picture. `is_repaired` where the viewer asks again for what it has lost.
     """
 
     __slots__ = (
@@ -39,6 +41,7 @@ class RtpTarget:
         "base",
         "errors",
         "header",
+        "is_repaired",
         "native",
         "next",
         "nonce_mask",
@@ -51,8 +54,9 @@ class RtpTarget:
         "skips",
     )
 
-    def __init__(self, header: HeaderKey, sender: SrtpSender, port: WebRtcPort) -> None:
+    def __init__(self, header: HeaderKey, sender: SrtpSender, port: WebRtcPort, *, is_repaired: bool = False) -> None:
         self.header = header
+        self.is_repaired = is_repaired
         self.sender = sender
         self.port = port
         self.route: UdpRoute | None = port.route
@@ -82,6 +86,18 @@ class RtpTarget:
             return None
         last = self._spans[-1]
         return last.first + last.base, last.history
+
+    def open(self, rtp_time: int, now: float) -> None:
+        """Send an empty packet ahead of the first one, in a datagram of its own.
+
+        A receiver counts from the first packet that it gets, and never asks for those before it: where they begin the
+        first picture, it has none until the next keyframe. The opener is padding (RFC 3550, 5.1), and is not counted:
+        with a first packet counted, the picture's first sender report would leave before the sound has one. Where the
+        socket is full it is left out.
+        """
+        packet = SharedPacket(OPENER, rtp_time, False, b"\x01", 1)
+        header = rtp_header(packet, self.header, OPENER, now)
+        self.port.send(self.sender.protect(header + packet.payload, OPENER))
 
     def move(self, shared: int, history: History) -> None:
         """Continue with this shared packet, under the viewer's next own index: a join, a replay, a skip or a switch."""

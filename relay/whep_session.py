@@ -267,7 +267,7 @@ class WhepSession:
         for lane in self._lanes:
             chosen = lane.chosen
             key = lane.packager.share_header(HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id))
-            lane.target = RtpTarget(key, sender, self.port)
+            lane.target = RtpTarget(key, sender, self.port, is_repaired="nack" in chosen.codec.feedback)
             lane.packager.join(lane.target)
         self._pair()
         self._report(now)

@@ -47,9 +47,9 @@ class Rig:
         )
         self._seed = 0
 
-    def join(self, start: int | None = None) -> Viewer:
+    def join(self, start: int | None = None, *, is_repaired: bool = False) -> Viewer:
         self._seed += 1
-        viewer = Viewer(self._seed)
+        viewer = Viewer(self._seed, is_repaired=is_repaired)
         self.sender.join(viewer.target, start)
         return viewer
 
@@ -161,6 +161,23 @@ def test_without_a_keyframe_a_joiner_waits_for_one(rig: Rig) -> None:
     rig.picture()
     rig.clock.run(0.05)
     assert payloads(viewer) == expected(10, 20)
+
+
+def test_an_empty_packet_opens_what_a_viewer_can_ask_for_again(rig: Rig) -> None:
+    waiting = rig.join(is_repaired=True)
+    assert numbers(waiting) == [], "the opener comes with the picture"
+    rig.picture(keyframe=True)
+    late = rig.join(0, is_repaired=True)
+    rig.clock.run(0.05)
+    for viewer in (waiting, late):
+        opener, first, *_ = packets = viewer.received()
+        assert [packet.sequence for packet in packets] == list(range(6))
+        assert (opener.payload, opener.marker, opener.timestamp) == (b"", False, first.timestamp)
+        assert viewer.target.packets == 5
+        assert viewer.target.locate(0) is None
+    rig.sender.replay(late.target, 0)
+    rig.clock.run(0.05)
+    assert numbers(late) == list(range(6, 11)), "once"
 
 
 def test_a_replay_has_new_numbers_and_the_same_packets(rig: Rig) -> None:

@@ -76,11 +76,13 @@ class Viewer:
         payload_type: int = 96,
         send_time_id: int = SEND_TIME_ID,
         rider_type: int | None = None,
+        is_repaired: bool = False,
     ) -> None:
         ours, theirs = keys(profile, seed)
         self.port = FakePort(route)
         sender = make_sender(ours)
-        self.target = RtpTarget(HeaderKey(SSRC, payload_type, send_time_id), sender, self.port)
+        key = HeaderKey(SSRC, payload_type, send_time_id)
+        self.target = RtpTarget(key, sender, self.port, is_repaired=is_repaired)
         if rider_type is not None:
             self.target.rider = RtpTarget(HeaderKey(SSRC + 1, rider_type, send_time_id), sender, self.port)
         self.raw: list[bytes] = []
