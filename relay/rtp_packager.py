@@ -35,8 +35,10 @@ MAX_SOUND = 1276
 """Bytes of a packet of sound: the largest frame of Opus and its first byte (RFC 6716, 3.4). Several frames in one
 packet may have more: no fan-out sends that, and the picture that it leaves with would go down with it."""
 AUDIO_WAIT = 0.012
-"""Seconds that sound waits for a picture to leave with, or for more sound. It must stay below the 20 ms in which
-browsers count the jitter of sound: they hold back the picture by as much, so that lips and sound stay together."""
+"""Seconds that a publisher's own sound waits for a picture to leave with, or for more sound. It must stay below the
+20 ms in which browsers count the jitter of sound: they hold back the picture by as much, so that lips and sound stay
+together. Sound that is made here leaves at once: it comes two packets at a time, of which only one would fit the
+picture's send, and by then its jitter is as high already."""
 CATCHING_UP = 3.0
 """Seconds after the sound was first wanted, in which a worker may still work off what is past."""
 FRESH_TICKS = TICKS_PER_SECOND // 5
@@ -272,7 +274,9 @@ class RtpPackager:
             return
         self._append(payloads, rtp_time, unit.pts)
         self.sender.note_keyframe(first)
-        if not self._is_sound_waiting:
+        if self.track.rendition != SOURCE:
+            self.sender.wake()
+        elif not self._is_sound_waiting:
             self._is_sound_waiting = True
             self._scheduler.call_later(AUDIO_WAIT, self._send_sound)
 

@@ -26,6 +26,7 @@ from tests.support.units import FakeClock, picture, sound, video_track
 from wire.codecs.opus import OpusConfig
 
 OPUS = Track(Codec.OPUS, OpusConfig(2))
+MADE = Track(Codec.OPUS, OpusConfig(2), rendition="opus")
 PACKET = 0.02
 STEP = 0.001
 """How exactly the time of a write is known."""
@@ -34,14 +35,15 @@ STEP = 0.001
 class Show:
     """A stream with two renditions and sound, one viewer of each, and who got what when."""
 
-    def __init__(self, fan_outs: FanOuts | None = None) -> None:
+    def __init__(self, fan_outs: FanOuts | None = None, opus: Track = OPUS) -> None:
+        self._opus = opus
         self._fan_outs = fan_outs or FanOuts(PacketFanOut(), PacketFanOut())
         self.clock = FakeScheduler()
         self.stream = Stream("room", "epoch", FakeClock(), GopLimits())
         self.stream.deliver(picture(0, key=True))
         self.stream.deliver(picture(0, key=True, track=video_track(rendition="360p")))
-        self.stream.promise(OPUS)
-        self.sound = self._packager(OPUS)
+        self.stream.promise(opus)
+        self.sound = self._packager(opus)
         self.source = self._packager(self.stream.renditions["source"])
         self.rung = self._packager(self.stream.renditions["360p"])
         self.listener, self.watcher, self.small = Viewer(1), Viewer(2), Viewer(3)
@@ -71,7 +73,7 @@ class Show:
             dts = round((self.clock.time - self.began + 1) * TICKS_PER_SECOND)
             if kind == "sound":
                 self.sounds.append(self.clock.time)
-                self.sound.push(sound(dts, track=OPUS))
+                self.sound.push(sound(dts, track=self._opus))
             elif kind == "source":
                 self.source.push(picture(dts, track=self.source.track))
             else:
@@ -115,6 +117,12 @@ def test_sound_waits_a_moment_for_a_picture_and_no_longer(show: Show) -> None:
     waits = [min(abs(time - AUDIO_WAIT - begun) for begun in show.sounds) for time, _ in show.writes]
     assert max(waits) <= STEP, "one who is sent to packet by packet gets it when it has waited"
     assert sum(count for _, count in show.writes) >= 3.0 / PACKET - 2
+
+
+def test_sound_that_is_made_here_leaves_at_once() -> None:
+    show = Show(opus=MADE)
+    show.play(3.0, interval=1 / 30)
+    assert [time for time, _ in show.writes] == show.sounds
 
 
 @pytest.mark.parametrize("fps", [None, 5, 10, 15, 24, 25, 30, 50, 60])
