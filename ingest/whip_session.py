@@ -29,6 +29,10 @@ __all__ = ["WhipCounters", "WhipSession"]
 
 _log = logging.getLogger(__name__)
 
+KEYFRAME_EVERY = 2.5
+"""Seconds without a keyframe after which one is asked for. Browsers make none by themselves, and a group of pictures is
+what a joiner gets at once and what a viewer waits for that fell behind. Encoders with the usual 2 s are never asked."""
+
 _REASONS = {
     CloseCause.SILENT: VANISHED,
     CloseCause.NO_CHECK: IDLE,
@@ -118,6 +122,7 @@ class WhipSession:
         )
         self._packets = self._bytes = 0
         self._heard_at = self.created_at
+        self._group_at: float | None = None
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -176,6 +181,9 @@ class WhipSession:
             self._take(lane, lane.receiver.handle_timeout(now), now)
             self._feedback.ask_again(lane.receiver, now)
         self._publish(self._sync.handle_timeout(now))
+        if self._group_at is not None and now - self._group_at >= KEYFRAME_EVERY:
+            self._group_at = now  # OBS answers no request
+            self._feedback.ask_keyframe(now)
         self._feedback.tick(now)
         self.port.flush()
 
@@ -225,6 +233,8 @@ class WhipSession:
     def _publish(self, units: Iterable[AccessUnit]) -> None:
         if self.publisher is not None:
             for unit in units:
+                if unit.is_video and unit.keyframe:
+                    self._group_at = self._clock.now()
                 self.publisher.publish(unit)
 
     def _on_rtcp(self, packets: Sequence[rtcp.RtcpPacket], now: float) -> None:

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from ingest.whip_session import KEYFRAME_EVERY
 from media.hub import Hub
 from media.reasons import DISPLACED, ENDED, VANISHED
 from media.stream import StreamState
+from media.ticks import TICKS_PER_SECOND
 from media.track import Codec
 from tests.support.link import Conditions
 from tests.support.units import FakeClock
@@ -246,6 +248,32 @@ def test_a_viewer_that_needs_a_keyframe_gets_one() -> None:
     keyframes = [number for number, unit in zip(link.numbers(), link.reader.pictures, strict=True) if unit.keyframe]
     assert len(keyframes) == 2
     assert link.heard(rtcp.Pli)
+
+
+def keyframe_times(link: WhipLink) -> list[float]:
+    return [unit.dts / TICKS_PER_SECOND for unit in link.reader.pictures if unit.keyframe]
+
+
+def test_who_makes_keyframes_only_when_asked_is_asked() -> None:
+    link = WhipLink(gop=10_000)
+    link.run(12)
+    steps = [later - earlier for earlier, later in itertools.pairwise(keyframe_times(link))]
+    assert len(steps) >= 4
+    assert all(KEYFRAME_EVERY <= step <= KEYFRAME_EVERY + 0.2 for step in steps), steps
+
+
+def test_who_makes_them_every_two_seconds_is_not_asked() -> None:
+    link = WhipLink(gop=60)
+    link.run(12)
+    assert len(keyframe_times(link)) >= 6
+    assert not link.heard(rtcp.Pli)
+
+
+def test_who_makes_none_is_not_flooded_with_requests() -> None:
+    link = WhipLink(gop=10_000, answers=False)
+    link.run(12)
+    assert len(keyframe_times(link)) == 1
+    assert len(link.heard(rtcp.Pli)) == 12 // KEYFRAME_EVERY
 
 
 def test_a_publisher_that_roams_is_followed() -> None:

@@ -6,8 +6,9 @@ a few NAL units whose bytes are remembered, so that a test can tell whether what
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ingest.whip_offer import Incoming, choose_incoming
@@ -60,9 +61,17 @@ class Collector:
     def __init__(self) -> None:
         self.units: list[AccessUnit] = []
         self.ended: Reason | None = None
+        self._pushed = asyncio.Event()
 
     def push(self, unit: AccessUnit) -> None:
         self.units.append(unit)
+        self._pushed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """It becomes true with one of the units that are pushed."""
+        while not condition():
+            self._pushed.clear()
+            await self._pushed.wait()
 
     def on_event(self, event: Event) -> None: ...
 
