@@ -7,6 +7,7 @@ measured behind any server.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,13 +28,16 @@ from wire.flv import AUDIO, SCRIPT, VIDEO, FlvParser, FlvTag
 from wire.flv_audio import AudioConfigRecord, parse_audio
 from wire.flv_video import VideoConfigRecord, VideoFrame, parse_video
 
-__all__ = ["CLIP_NUMBER", "Clip", "ClipOptions", "ClipTag", "make_clip"]
+__all__ = ["CLIP_NUMBER", "STAMP_EVERY", "Clip", "ClipOptions", "ClipTag", "make_clip"]
 
 CLIP_NUMBER = 4000  # publisher number in the bar code: no demo host has it unless told to
 CLIP_S = 8  # 375 AAC frames of 1024 samples at 48 kHz are exactly 8 s: sound and picture come round together
 START_MS = 1000  # an encoder's delay must not make a timestamp negative
 AUDIO_BLOCK = 1024
 AUDIO_BIT_RATE = 128_000
+STAMP_EVERY = 7
+"""One picture in so many is stamped. Hosts' pictures are one NAL unit, and a second, small one costs a WebRTC server a
+send of its own; and keyframes, of which there is one in 60, are stamped no more often than others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,11 @@ def make_clip(options: ClipOptions) -> Clip:
 def _clip(flv: bytes) -> Clip:
     tags = list(_tags_of(flv))
     head = tuple(FlvTag(tag.kind, 0, tag.body) for tag in tags if _is_head(tag))
-    media = [_clip_tag(tag) for tag in tags if not _is_head(tag)]
     length = CLIP_S * 1000
-    kept = sorted((tag for tag in media if 0 <= tag.offset_ms < length), key=lambda tag: tag.offset_ms)
-    return Clip(head, tuple(kept), length)
+    media = [tag for tag in tags if not _is_head(tag) and 0 <= tag.timestamp - START_MS < length]
+    numbers = itertools.count()
+    kept = [_clip_tag(tag, stamped=tag.kind == VIDEO and next(numbers) % STAMP_EVERY == 0) for tag in media]
+    return Clip(head, tuple(sorted(kept, key=lambda tag: tag.offset_ms)), length)
 
 
 def _tags_of(flv: bytes) -> Iterator[FlvTag]:
@@ -111,11 +116,9 @@ def _is_head(tag: FlvTag) -> bool:
     return isinstance(event, VideoConfigRecord | AudioConfigRecord)
 
 
-def _clip_tag(tag: FlvTag) -> ClipTag:
+def _clip_tag(tag: FlvTag, *, stamped: bool) -> ClipTag:
     offset = tag.timestamp - START_MS
-    if tag.kind != VIDEO:
-        return ClipTag(tag.kind, offset, tag.body, None)
-    video = parse_video(tag.body)
+    video = parse_video(tag.body) if stamped else None
     if not isinstance(video, VideoFrame):
         return ClipTag(tag.kind, offset, tag.body, None)
     nal = sei_nal(0)

@@ -1,4 +1,4 @@
-"""`streamer bench publish`: sends a clip for ever, in real time, with the time of sending in each picture."""
+"""`streamer bench publish`: sends a clip for ever, in real time, with the time of sending in one picture of seven."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def test_every_figure_is_measured(
 ) -> None:
     stored = tmp_path / "figures.json"
     arguments = ["-n", "8", "--stalled", "25", "--processes", "2", "--pid", str(os.getpid()), "--json", str(stored)]
-    assert run(relay, *arguments, *transport) == 0
+    assert run(relay, *arguments, "-d", "3", *transport) == 0
     result = json.loads(stored.read_text())
     assert (result["viewers_watching"], result["viewers_lost"], result["stalled"]) == (6, {}, 2)
     assert result["first_keyframe_ms"]["count"] == result["first_byte_ms"]["count"] == 8

@@ -11,12 +11,13 @@ from itertools import islice, pairwise
 
 import pytest
 
-from bench.clip import Clip, ClipOptions, make_clip
+from bench.clip import STAMP_EVERY, Clip, ClipOptions, make_clip
 from bench.flv_probe import FlvProbe
 from bench.publisher import LoadPublisher, PublishError
 from bench.stamp import find_ns
 from bench.whip_media import WhipMedia
 from tests.support.flv_relay import Relay
+from wire.codecs.nal import split_length_prefixed
 from wire.errors import WireError
 from wire.flv import AUDIO, VIDEO
 from wire.flv_video import VideoFrame, parse_video
@@ -46,9 +47,14 @@ def test_clip_has_its_bit_rate(clip: Clip) -> None:
     assert clip.video_bitrate == pytest.approx(SMALL.bitrate, rel=0.1)
 
 
-def test_each_picture_has_room_for_a_stamp(clip: Clip) -> None:
-    pictures = [tag for tag in clip.tags if tag.kind == VIDEO]
-    assert all(find_ns(tag.body) == 0 and tag.stamp_at is not None for tag in pictures)
+def test_some_pictures_have_room_for_a_stamp_and_the_others_are_one_nal_unit_as_of_hosts(clip: Clip) -> None:
+    for number, tag in enumerate(tag for tag in clip.tags if tag.kind == VIDEO):
+        is_stamped = number % STAMP_EVERY == 0
+        assert (find_ns(tag.body), tag.stamp_at is not None) == (0 if is_stamped else None, is_stamped)
+        frame = parse_video(tag.body)
+        assert isinstance(frame, VideoFrame)
+        if not frame.keyframe:
+            assert len(split_length_prefixed(frame.data, 4)) == 1 + is_stamped
 
 
 def run_for(seconds: float) -> Callable[[float], bool]:

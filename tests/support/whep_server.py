@@ -20,7 +20,7 @@ from aiohttp import web
 
 from bench.clip import Clip, ClipOptions, make_clip
 from bench.opus_clip import PACKET_MS, make_opus
-from bench.stamp import STAMP_SIZE, stamp
+from bench.stamp import STAMP_SIZE, UUID, stamp
 from tests.support.offers import view
 from tests.support.webrtc_pair import contexts
 from wire import sdp, stun
@@ -338,7 +338,9 @@ def _pictures(clip: Clip) -> Iterator[tuple[int, bool, list[bytes]]]:
 
 def _stamped(nals: list[bytes]) -> list[bytes]:
     """The picture with the time of sending in its stamp, which ends the payload of the SEI of `bench.stamp`."""
-    at = next(k for k, nal in enumerate(nals) if nal[0] & 0x1F == 6 and len(nal) >= 19 + STAMP_SIZE)
+    at = next((k for k, nal in enumerate(nals) if UUID in nal), None)
+    if at is None:
+        return nals
     sei = nals[at][:19] + stamp(time.monotonic_ns()) + nals[at][19 + STAMP_SIZE :]
     return [*nals[:at], sei, *nals[at + 1 :]]
 
