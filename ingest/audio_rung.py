@@ -77,6 +77,7 @@ class AudioRung:
         self._bit_rate = target.bit_rates[channels]
         self._follows = follows
         self._clock: SampleClock | None = None
+        self._made: list[tuple[int, bytes]] = []
 
     @property
     def error(self) -> float:
@@ -85,24 +86,23 @@ class AudioRung:
 
     def feed(self, frame: av.AudioFrame, t: int) -> list[tuple[int, bytes]]:
         """Raw sound whose first sample is at `t`; encoded units with their dts. av.FFmpegError if a codec fails."""
-        made: list[tuple[int, bytes]] = []
         if self._clock is None:
-            self._clock = self._begin(t, made)
+            self._clock = self._begin(t)
         remedy = self._clock.judge(t)
-        if remedy is Remedy.SKIP:
-            return made
         if remedy is Remedy.RESTART:
-            self._flush(made)
-            self._encode(None, made)
-            self._clock = self._begin(t, made)
+            self._flush()
+            self._encode(None)
+            self._clock = self._begin(t)
         elif remedy is Remedy.FILL:
             samples = round(self._clock.error * frame.sample_rate / TICKS_PER_SECOND)
-            self._take(self._clock, _silence(frame.format.name, frame.layout.name, samples), frame.sample_rate, made)
+            self._take(self._clock, _silence(frame.format.name, frame.layout.name, samples), frame.sample_rate)
             self._clock.filled()
-        self._take(self._clock, frame, _rate(frame.sample_rate, remedy), made)
+        if remedy is not Remedy.SKIP:
+            self._take(self._clock, frame, _rate(frame.sample_rate, remedy))
+        made, self._made = self._made, []
         return made
 
-    def _begin(self, t: int, made: list[tuple[int, bytes]]) -> SampleClock:
+    def _begin(self, t: int) -> SampleClock:
         """From `t` on, after up to a frame of silence, so that the units come in step with those before them."""
         target = self._target
         silent = 0 if self._follows is None else (t - target.delay_ticks - self._follows) % target.frame_ticks
@@ -114,17 +114,17 @@ class AudioRung:
         clock = SampleClock(self._first, SAMPLE_RATE)
         samples = round(silent / TICKS_PER_SAMPLE)
         if samples:
-            self._take(clock, _silence(_PLAIN, self._layout, samples), SAMPLE_RATE, made)
+            self._take(clock, _silence(_PLAIN, self._layout, samples), SAMPLE_RATE)
         return clock
 
-    def _take(self, clock: SampleClock, frame: av.AudioFrame, rate: int, made: list[tuple[int, bytes]]) -> None:
+    def _take(self, clock: SampleClock, frame: av.AudioFrame, rate: int) -> None:
         """Resample as if it had been recorded at `rate`: that is how it is stretched and squeezed.
 
         Sound of the right rate goes straight to the encoder, which makes frames of its own length and form of it.
         """
         shape = frame.format.name, frame.layout.name, rate
         if shape != self._shape:
-            self._flush(made)
+            self._flush()
             clock.settle(self._taken)
             self._shape = shape
             if shape != (_PLAIN, self._layout, SAMPLE_RATE):
@@ -132,25 +132,25 @@ class AudioRung:
         clock.advance(frame.samples, rate)
         frame.sample_rate, frame.pts = rate, None
         if self._resampler is None:
-            self._encode(frame, made)
+            self._encode(frame)
             return
         for resampled in self._resampler.resample(frame):
-            self._encode(resampled, made)
+            self._encode(resampled)
 
-    def _flush(self, made: list[tuple[int, bytes]]) -> None:
+    def _flush(self) -> None:
         """What is still inside of the resampler."""
         resampler, self._resampler = self._resampler, None
-        for frame in resampler.resample(None) if resampler is not None else ():
-            if frame is not None:  # what a resampler with nothing to do flushes
-                self._encode(frame, made)
+        if resampler is not None:
+            for frame in resampler.resample(None):
+                self._encode(frame)
 
-    def _encode(self, frame: av.AudioFrame | None, made: list[tuple[int, bytes]]) -> None:
+    def _encode(self, frame: av.AudioFrame | None) -> None:
         if frame is not None:
             frame.pts = self._taken
             self._taken += frame.samples
         for packet in self._encoder.encode(frame):
             # The encoder says its delay in the pts of what it makes: the first one is negative.
-            made.append((self._first + round((packet.pts or 0) * TICKS_PER_SAMPLE), bytes(packet)))
+            self._made.append((self._first + round((packet.pts or 0) * TICKS_PER_SAMPLE), bytes(packet)))
 
 
 def _create(name: str, mode: Literal["r", "w"]) -> AudioCodecContext:

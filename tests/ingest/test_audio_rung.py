@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
+import av
+import numpy as np
 import pytest
 
+from ingest.audio_rung import AudioRung
 from ingest.audio_target import TARGETS, track_of
 from ingest.transcode_messages import Done, MadeUnit, Message, SourceTrack, SourceUnit, StartOutput
 from ingest.transcode_worker import AudioLane
@@ -173,6 +176,29 @@ def test_a_second_worker_counts_in_step_with_the_first(output: str) -> None:
     assert steps(joined) == {TARGETS[output].frame_ticks}
     heard = onsets(output, joined, config_record(track_of(TARGETS[output], 2)), 2)
     assert apart_ms(heard_in(sound)[: len(heard)], heard) < 5
+
+
+def tone(form: str, layout: str, rate: int) -> av.AudioFrame:
+    """20 ms of 480 Hz, which begins where the one before it ended."""
+    wave = np.sin(np.arange(rate // 50) * 2 * np.pi * 480 / rate)
+    channels = 1 if layout == "mono" else 2
+    samples = np.tile(wave, (channels, 1)) if form.endswith("p") else np.repeat(wave, channels)[np.newaxis]
+    typed = (samples * 8000).astype(np.int16) if form.startswith("s16") else (samples / 4).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(typed, form, layout)
+    frame.sample_rate = rate
+    return frame
+
+
+@pytest.mark.parametrize("output", ["opus", "aac"])
+def test_sound_of_any_form_may_follow_any_other(output: str) -> None:
+    """A decoder comes out with another form, rate or number of channels: what is made of it has no hole."""
+    forms = [("fltp", "stereo", 48_000), ("s16", "mono", 8_000), ("fltp", "stereo", 44_100), ("flt", "stereo", 48_000)]
+    rung, target = AudioRung(TARGETS[output], 2, None), TARGETS[output]
+    shapes = [form for form in (*forms, forms[0]) for _ in range(50)]
+    made = [unit for number, form in enumerate(shapes) for unit in rung.feed(tone(*form), number * 20 * MS)]
+    assert steps(made) == {target.frame_ticks}
+    assert len(made) * target.frame_ticks > (len(shapes) * 20 - 100) * MS
+    assert abs(rung.error) < 2 * MS
 
 
 @pytest.mark.parametrize("codec", ["aac", "opus", "mp3"])

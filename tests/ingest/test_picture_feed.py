@@ -78,7 +78,7 @@ class Worker(InlineLine):
             self.last_pts = unit.pts
         self.feed.answered(unit.seq)
 
-    def take(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         self._inbox.append(message)
         if isinstance(message, SourceUnit) and self.first_sent is None:
             self.first_sent = self._newest

@@ -82,7 +82,7 @@ class Node(InlineLine):
 
     # InlineLine
 
-    def take(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         self._lane.handle(message)
 
 
