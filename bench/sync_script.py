@@ -60,21 +60,26 @@ function recordSync(session, video, { prefix, every }) {
     return crc;
   }
 
-  // `performance.now()` and the publisher's clock meet in Unix time; `Date.now()` is cut to whole ms.
-  const unixMs = (at) => (at === null ? null : at + Date.now() + 0.5 - performance.now());
+  // `performance.now()` and the publisher's clock meet in Unix time; `Date.now()` is cut to whole ms, so that what
+  // belongs together is carried over together, to stay as far apart as it is.
+  const unixClock = () => {
+    const ahead = Date.now() + 0.5 - performance.now();
+    return (at) => (at === null ? null : at + ahead);
+  };
   const frames = [], events = [], reads = [], refreshes = [];
   let seen = 0, last = null, visibleSince = null;
   document.addEventListener("visibilitychange", () => (visibleSince = performance.now()));
 
   session.on("frame", (frame) => {
     const code = seen++ % every === 0 ? timed(readCode) : null;
+    const unixMs = unixClock();
     const shown = [unixMs(frame.presentedAt), unixMs(frame.expectedDisplayAt), frame.presentedFrames];
     frames.push([frame.t, ...(code ?? [null, null]), ...shown]);
   });
 
   session.onEvent("*", (event, fired) => {
     if (!event.id.startsWith(prefix)) return;
-    const at = performance.now();
+    const at = performance.now(), unixMs = unixClock();
     const code = timed(readCode);
     events.push({
       id: event.id, kind: event.kind, epoch: event.epoch, t: event.t, code,
