@@ -16,10 +16,10 @@ from aiohttp import ClientSession
 
 from bench.children import ChildError
 from bench.demo_host import DemoOptions
+from bench.network import lossy_network
 from bench.sync_browser import WindowOpener, chromium
 from bench.sync_figures import TICKS_PER_MS, Posted
 from bench.sync_host import Captures, SyncHost
-from bench.sync_network import LossyNetwork
 from bench.sync_node import OwnNode
 from bench.sync_post import Poster
 from bench.sync_probe import SyncProbe
@@ -240,8 +240,8 @@ def _site(options: SyncOptions, folder: Path, stack: AsyncExitStack) -> Site:
             raise ValueError("--loss needs a node of the bench's own: leave out URL")
         return Site(options.url.rstrip("/"), options.publish, options.token)
     if options.loss:
-        network = stack.enter_context(LossyNetwork(options.loss))
-        node = OwnNode(folder / "node", host=network.host, prefix=network.prefix, flags=options.flags)
+        network = stack.enter_context(lossy_network(options.loss))
+        node = OwnNode(folder / "node", host=network.inside, prefix=network.prefix, flags=options.flags)
     else:
         node = OwnNode(folder / "node", flags=options.flags)
     stack.enter_context(node)

@@ -1,4 +1,4 @@
-"""What all tests share: the switch that allows no skip, and the browser."""
+"""What all tests share: the switch that allows no skip, the browser and the pages."""
 
 from __future__ import annotations
 
@@ -41,3 +41,12 @@ def chromium() -> str:
     if path is None:
         pytest.skip("there is no chromium")
     return path
+
+
+@pytest.fixture(scope="session")
+def built_pages() -> None:
+    """The pages and the SDK, as `make web` builds them."""
+    from streamer.http_static import BUILT_PAGES  # not above: what else is here also serves tests without this project
+
+    if not (BUILT_PAGES / "watch.html").exists():
+        pytest.skip("the pages are not built: make web")

@@ -10,7 +10,6 @@ import pytest
 from bench import sync
 from bench.children import ChildError
 from bench.cli import main
-from bench.sync_network import LossyNetwork, NoNetwork
 
 
 def parse(*words: str) -> argparse.Namespace:
@@ -59,9 +58,3 @@ def test_what_fails_beside_the_events_is_one_sentence_too(
     monkeypatch.setattr(sync, "_run", run)
     assert main(["sync"]) == 1
     assert "ws: the page has gone; no answer" in capsys.readouterr().err
-
-
-def test_loss_needs_root_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(NoNetwork, match="root, ip and nft"), LossyNetwork(2.0):
-        pass

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from streamer.http_static import BUILT_PAGES
 from tests.support.chromium import CHROMIUM_FLAGS
 from tests.support.embedder import ROOM, ask_room, embedding_site
 from tests.support.encoders import DemoProcess
@@ -23,10 +22,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
+def browser(chromium: str, built_pages: None) -> Iterator[Browser]:
     """Chromium, whose WebRTC may use the loopback."""
-    if not (BUILT_PAGES / "sdk.js").exists():
-        pytest.skip("the pages are not built: make web")
     flags = [*CHROMIUM_FLAGS, "--allow-loopback-in-peer-connection"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)

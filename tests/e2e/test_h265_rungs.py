@@ -34,9 +34,12 @@ PAYLOAD_TYPE = 49
 PICTURES = 45
 
 
-@pytest.fixture(scope="module")
-def laddered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    with running_node(tmp_path_factory.mktemp("h265"), "--open", "--set", LADDER) as node:
+@pytest.fixture
+def laddered(tmp_path: Path) -> Iterator[RunningNode]:
+    """A node for each test: beside a rung of the test before, which is made a while longer, a busy machine has no room
+    for another.
+    """
+    with running_node(tmp_path, "--open", "--set", LADDER) as node:
         yield node
 
 

@@ -9,24 +9,17 @@ from __future__ import annotations
 
 import pytest
 
+from bench.network import NoNetwork
 from bench.sync import run_sync_bench
-from bench.sync_network import NoNetwork
 from bench.sync_result import PageResult, SyncResult
 from bench.sync_run import SyncOptions
 from bench.sync_scenarios import TOGETHER_MS
-from streamer.http_static import BUILT_PAGES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("built_pages")]
 
 MOSTLY = 0.8
 """Of the events whose frame was displayed."""
 QUICK = {"events": 10, "gap": (0.2, 0.4), "settle": 2.0, "outage": 2.0, "hidden": 3.0}
-
-
-@pytest.fixture(autouse=True)
-def _pages_are_built(chromium: str) -> None:
-    if not (BUILT_PAGES / "sdk.js").exists():
-        pytest.skip("the SDK is not built: make web")
 
 
 def sync(**options: object) -> SyncResult:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from streamer.http_static import BUILT_PAGES
 from tests.support.chromium import CHROMIUM_FLAGS
 from tests.support.encoders import DemoProcess
 from tests.support.eventually import eventually
@@ -42,9 +41,7 @@ PLACES = {
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    if not (BUILT_PAGES / "watch.html").exists():
-        pytest.skip("the pages are not built: make web")
+def browser(chromium: str, built_pages: None) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
         yield browser

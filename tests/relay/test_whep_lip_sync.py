@@ -65,8 +65,9 @@ class InlineWorker(InlineLine):
             assert self.maker is not None
             self.maker.resume()
 
-    def take(self, message: Message) -> None:
-        self._lane.handle(message)
+    def send(self, message: Message) -> None:
+        if self.is_there:
+            self._lane.handle(message)
 
     def speak(self) -> None:
         said, self._said[:] = self._said[:], []

@@ -10,19 +10,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from streamer.http_static import BUILT_PAGES
 from tests.support.chromium import CHROMIUM_FLAGS, STORAGE_OFF
 from tests.support.live import encoder
 from tests.support.running import OPERATOR_KEY, ROOM_KEY, on_uvloop, running_node, settings_in
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("built_pages")]
 STREAM = "/api/v1/streams/demo"
-
-
-@pytest.fixture(autouse=True)
-def _pages_are_built() -> None:
-    if not (BUILT_PAGES / "console.html").exists():
-        pytest.skip("the pages are not built")
 
 
 @asynccontextmanager

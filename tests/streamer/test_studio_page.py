@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,13 +15,16 @@ import numpy as np
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
+from ingest.whip_session import KEYFRAME_EVERY
 from media.reasons import SHUTDOWN
 from media.stream import StreamState
-from streamer.http_static import BUILT_PAGES
-from tests.support.chromium import CHROMIUM_FLAGS, STORAGE_OFF
+from media.ticks import TICKS_PER_SECOND
+from tests.support.chromium import CHROMIUM_FLAGS, STORAGE_OFF, until
+from tests.support.eventually import soon
+from tests.support.whip_link import Collector
 from tests.support.whip_show import KEY, WhipShow, whip_show
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("built_pages")]
 
 CAMERA_FLAGS = ("--use-fake-device-for-media-stream=device-count=3", "--use-fake-ui-for-media-stream")
 NOISE = """
@@ -80,12 +84,6 @@ navigator.mediaDevices.getUserMedia = async (wishes) => {
 """Opens one camera at a time, and never that with the id `window.broken`."""
 
 
-@pytest.fixture(autouse=True)
-def _pages_are_built() -> None:
-    if not (BUILT_PAGES / "studio.html").exists():
-        pytest.skip("the pages are not built")
-
-
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, 90))
 
@@ -101,16 +99,10 @@ async def browser_with_camera(chromium: str) -> AsyncIterator[Browser]:
             await browser.close()
 
 
-async def until(page: Page, expression: str, within: float = 20.0) -> None:
-    """Wait until it is true. Asked from outside: the page's policy forbids evaluating texts inside it."""
-    async with asyncio.timeout(within):
-        while not await page.evaluate(expression):
-            await asyncio.sleep(0.05)
-
-
-async def open_studio(browser: Browser, show: WhipShow, *, key: str = KEY) -> tuple[Page, list[str]]:
-    """The page, and what its console complains about."""
+async def open_studio(browser: Browser, show: WhipShow, *, key: str = KEY, script: str = "") -> tuple[Page, list[str]]:
+    """The page, after `script` has run in it, and what its console complains about."""
     page = await (await browser.new_context()).new_page()
+    await page.add_init_script(script)
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -163,32 +155,37 @@ def test_a_host_goes_live_and_is_watched_on_both_transports(chromium: str) -> No
             assert stream.drops.total() == 0
             await page.click("#go")
             await until(page, "window.studio.state === 'off'")
-            async with asyncio.timeout(5):
-                while stream.state is not StreamState.STOPPED:
-                    await asyncio.sleep(0.05)
+            await soon(lambda: stream.state is StreamState.STOPPED, "the end", within=5)
 
     run(scenario())
-
-
-async def live_after(browser: Browser, show: WhipShow, script: str) -> Page:
-    """A studio that is live, in a browser where `script` has run before the page."""
-    context = await browser.new_context()
-    await context.add_init_script(script)
-    page = await context.new_page()
-    await page.goto(f"{show.base}/studio/demo")
-    await until(page, "!document.querySelector('#go').disabled")
-    await page.fill("#key", KEY)
-    await go_live(page)
-    return page
 
 
 def test_a_browser_raises_its_bit_rate_to_2_mbit_within_10_s(chromium: str) -> None:
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
-            page = await live_after(browser, show, NOISE)
+            page, _ = await open_studio(browser, show, script=NOISE)
+            await go_live(page)
             await until(page, "window.studio.stats.bitrate >= 2_000_000", within=10)
             counters = show.whip.totals()
             assert counters.lost <= counters.packets / 100
+
+    run(scenario())
+
+
+def test_a_browser_makes_keyframes_for_those_who_join(chromium: str) -> None:
+    """By itself it makes one only with another resolution, every 4 s until it has the camera's, and then none."""
+
+    async def scenario() -> None:
+        async with whip_show() as show, browser_with_camera(chromium) as browser:
+            page, _ = await open_studio(browser, show)
+            await go_live(page)
+            reader = Collector()
+            (await show.hub.subscribe("demo", 10)).attach(reader)
+            async with asyncio.timeout(20):
+                await reader.until(lambda: sum(unit.keyframe for unit in reader.pictures) >= 5)
+            times = [unit.dts / TICKS_PER_SECOND for unit in reader.pictures if unit.keyframe]
+            steps = [later - earlier for earlier, later in itertools.pairwise(times)]
+            assert max(steps) < KEYFRAME_EVERY + 1, steps
 
     run(scenario())
 
@@ -218,12 +215,7 @@ def _claps(data: bytes) -> tuple[list[float], list[float]]:
 def test_a_clap_is_seen_and_heard_together(chromium: str) -> None:
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
-            context = await browser.new_context()
-            await context.add_init_script(FLASH_AND_BEEP)
-            page = await context.new_page()
-            await page.goto(f"{show.base}/studio/demo")
-            await until(page, "!document.querySelector('#go').disabled")
-            await page.fill("#key", KEY)
+            page, _ = await open_studio(browser, show, script=FLASH_AND_BEEP)
             await go_live(page)
             flashes, beeps = _claps(await read_flv(f"{show.base}/live/demo.flv", 7))
             apart = [min((beep - flash for beep in beeps), key=abs) for flash in flashes[1:-1]]
@@ -236,17 +228,12 @@ def test_a_clap_is_seen_and_heard_together(chromium: str) -> None:
 def test_a_phone_changes_its_camera_while_it_is_live(chromium: str) -> None:
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
-            context = await browser.new_context()
-            await context.add_init_script(PHONE)
-            page = await context.new_page()
-            await page.goto(f"{show.base}/studio/demo")
-            await until(page, "!document.querySelector('#go').disabled")
+            page, _ = await open_studio(browser, show, script=PHONE)
             await until(page, "document.querySelectorAll('#camera option').length === 3")
             # the one between them has pictures of depth, which nothing shows
             first, _, second = await page.evaluate(
                 "[...document.querySelector('#camera').options].map((one) => one.value)"
             )
-            await page.fill("#key", KEY)
             await go_live(page)
             sessions, stream = show.whip.sessions(), show.hub.get("demo")
             assert stream is not None
@@ -255,9 +242,7 @@ def test_a_phone_changes_its_camera_while_it_is_live(chromium: str) -> None:
                 await page.select_option("#camera", asked)
                 await until(page, f"{used} === '{asked}'")
                 before = stream.counters.video_units
-                async with asyncio.timeout(10):
-                    while stream.counters.video_units < before + 30:
-                        await asyncio.sleep(0.05)
+                await soon(lambda least=before + 30: stream.counters.video_units >= least, "the other camera")
             await page.evaluate(f"window.broken = '{second}'")
             await page.select_option("#camera", second)
             await until(page, "document.querySelector('#message').textContent.includes('camera is in use')")
@@ -315,9 +300,7 @@ def test_a_page_that_is_closed_takes_its_leave(chromium: str) -> None:
             page, _ = await open_studio(browser, show)
             await go_live(page)
             await page.close(run_before_unload=False)
-            async with asyncio.timeout(10):
-                while show.whip.sessions():
-                    await asyncio.sleep(0.05)
+            await soon(lambda: not show.whip.sessions(), "the session's end")
             stream = show.hub.get("demo")
             assert stream is not None
             assert stream.state is StreamState.STOPPED
@@ -343,7 +326,8 @@ def test_without_https_a_host_reads_why_there_is_no_camera(chromium: str) -> Non
 def test_a_browser_that_keeps_nothing_goes_live_too(chromium: str) -> None:
     async def scenario() -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
-            page = await live_after(browser, show, STORAGE_OFF)
+            page, _ = await open_studio(browser, show, script=STORAGE_OFF)
+            await go_live(page)
             assert await page.text_content("#live") == "Live"
 
     run(scenario())

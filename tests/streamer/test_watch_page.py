@@ -11,17 +11,10 @@ import pytest
 from playwright.async_api import ConsoleMessage, Page, async_playwright
 
 from media.reasons import ENDED, STOPPED
-from streamer.http_static import BUILT_PAGES
-from tests.support.chromium import CHROMIUM_FLAGS
+from tests.support.chromium import CHROMIUM_FLAGS, until
 from tests.support.live import encoder, show
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser]
-
-
-@pytest.fixture(autouse=True)
-def _pages_are_built() -> None:
-    if not (BUILT_PAGES / "watch.html").exists():
-        pytest.skip("the pages are not built")
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("built_pages")]
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
@@ -48,13 +41,6 @@ async def browsing(chromium: str) -> AsyncIterator[tuple[Page, list[str]]]:
 def _matters(said: ConsoleMessage) -> bool:
     """The room that is not there, and the rungs, are asked for and not found."""
     return "404" not in said.text
-
-
-async def until(page: Page, expression: str) -> None:
-    """Wait until it is true. Asked from outside: the page's policy forbids evaluating texts inside it."""
-    async with asyncio.timeout(20):
-        while not await page.evaluate(expression):
-            await asyncio.sleep(0.05)
 
 
 async def plays(page: Page, frames: int) -> dict[str, Any]:

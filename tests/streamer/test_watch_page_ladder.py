@@ -4,8 +4,7 @@ and every picture stays at its own place on the timeline."""
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from itertools import pairwise
@@ -17,14 +16,15 @@ import pytest
 from playwright.async_api import Page, async_playwright
 
 from bench import barcode
-from streamer.http_static import BUILT_PAGES
-from tests.support.chromium import CHROMIUM_FLAGS
+from bench.network import Network, own_network
+from tests.support.chromium import CHROMIUM_FLAGS, until
+from tests.support.eventually import soon
 from tests.support.ladder import FPS, SourceFilm, rung
 from tests.support.ladder_node import LadderNode, ladder_node
-from tests.support.narrow import Wire, narrow_wire
+from tests.support.network import limit, or_skip, program_inside
 from tests.support.quiet import is_quiet
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("built_pages")]
 
 RUNGS = (rung("180p", 320, 180, 400_000), rung("90p", 160, 90, 150_000))
 WIDTHS = {"source": 640, "180p": 320, "90p": 160}
@@ -70,12 +70,6 @@ def film() -> SourceFilm:
     return SourceFilm(SECONDS * FPS, gop=2 * FPS, bitrate=1_200_000, profile="baseline", grain=GRAIN)
 
 
-@pytest.fixture(autouse=True)
-def _pages_are_built() -> None:
-    if not (BUILT_PAGES / "watch.html").exists():
-        pytest.skip("the pages are not built")
-
-
 @asynccontextmanager
 async def page_of(executable: str) -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
@@ -85,15 +79,6 @@ async def page_of(executable: str) -> AsyncIterator[Page]:
             yield await browser.new_page()
         finally:
             await browser.close()
-
-
-async def until(condition: Callable[[], bool], within: float, what: str) -> float:
-    """The seconds that it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < within, f"not within {within:g} s: {what}"
-        await asyncio.sleep(0.02)
-    return time.monotonic() - started
 
 
 def rung_of(node: LadderNode) -> str:
@@ -121,17 +106,15 @@ async def offset_ms(page: Page) -> float:
 
 
 async def shows(page: Page, width: int, within: float = 10.0) -> None:
-    async with asyncio.timeout(within):
-        while await page.evaluate("document.querySelector('video').videoWidth") != width:
-            await asyncio.sleep(0.05)
+    await until(page, f"document.querySelector('video').videoWidth === {width}", within)
 
 
 @pytest.mark.parametrize("via", ["webrtc", "flv"])
 def test_a_narrow_network_is_followed_down_and_a_wide_one_up(chromium: str, tmp_path: Path, via: str) -> None:
-    async def scenario(wire: Wire) -> None:
-        browser = wire.program(chromium, tmp_path)
+    async def scenario(network: Network) -> None:
+        browser = program_inside(network, chromium, tmp_path)
         async with (
-            ladder_node(tmp_path, film(), RUNGS, host=wire.address, grain=GRAIN) as node,
+            ladder_node(tmp_path, film(), RUNGS, host=network.outside, grain=GRAIN) as node,
             page_of(browser) as page,
         ):
             await page.goto(f"{node.base}/watch/demo?via={via}")
@@ -142,8 +125,8 @@ def test_a_narrow_network_is_followed_down_and_a_wide_one_up(chromium: str, tmp_
             offsets = [await offset_ms(page)]
             _, before = await frame_gaps(page, 0)
 
-            wire.limit(NARROW_KBIT)
-            await until(lambda: rung_of(node) != "source", FALL_S, "a fall")
+            limit(network, NARROW_KBIT)
+            await soon(lambda: rung_of(node) != "source", "a fall", within=FALL_S)
             await asyncio.sleep(6)
             assert rung_of(node) in ("180p", "90p")
             await shows(page, WIDTHS[rung_of(node)])
@@ -151,8 +134,8 @@ def test_a_narrow_network_is_followed_down_and_a_wide_one_up(chromium: str, tmp_
             assert max(gaps) < STALL_S or not is_quiet()
             offsets.append(await offset_ms(page))
 
-            wire.limit(None)
-            await until(lambda: rung_of(node) == "source", 60, "the way back up")
+            limit(network, None)
+            await soon(lambda: rung_of(node) == "source", "the way back up", within=60)
             await asyncio.sleep(3)
             await shows(page, WIDTHS["source"])
             gaps, _ = await frame_gaps(page, narrow)
@@ -165,5 +148,5 @@ def test_a_narrow_network_is_followed_down_and_a_wide_one_up(chromium: str, tmp_
             widths = {int(entry[1]) for entry in await page.evaluate("window.seen")}
             assert widths >= {WIDTHS["source"], WIDTHS["90p"]} or widths >= {WIDTHS["source"], WIDTHS["180p"]}
 
-    with narrow_wire() as wire:
-        asyncio.run(asyncio.wait_for(scenario(wire), SECONDS))
+    with or_skip(own_network()) as network:
+        asyncio.run(asyncio.wait_for(scenario(network), SECONDS))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,24 +17,18 @@ import aiohttp
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from streamer.http_static import BUILT_PAGES
-from tests.support.chromium import CHROMIUM_FLAGS
+from bench.network import Network, own_network
+from tests.support.chromium import CHROMIUM_FLAGS, until
+from tests.support.eventually import soon
+from tests.support.network import or_skip, program_inside
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("built_pages")]
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (*CHROMIUM_FLAGS, "--allow-loopback-in-peer-connection")
 PATIENCE = 30
 BUSY_MACHINE = 2
 """Freezes that a machine without a graphics card may cause by itself, when it has other things to do."""
-NAMESPACE = "streamer-whep-test"
-HOST, GATEWAY = "10.77.0.1", "10.77.0.2"
-
-
-@pytest.fixture(autouse=True)
-def _pages_are_built() -> None:
-    if not (BUILT_PAGES / "watch.html").exists():
-        pytest.skip("the pages are not built")
 
 
 @dataclass
@@ -89,24 +82,23 @@ async def page_of(executable: str) -> AsyncIterator[tuple[Page, list[str]]]:
             await browser.close()
 
 
-async def until(page: Page, expression: str) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await page.evaluate(expression):
-            await asyncio.sleep(0.05)
-
-
 async def frames(page: Page) -> int:
     count: int = await page.evaluate("window.streamer.stats.frames")
     return count
 
 
-def run(scenario: Any) -> None:
-    asyncio.run(asyncio.wait_for(scenario, 90))
+def run(scenario: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(scenario, 90))
 
 
 async def metric(served: Served, name: str) -> float:
     async with aiohttp.ClientSession() as session, session.get(f"{served.base}/metrics") as response:
         return value(await response.text(), name)
+
+
+async def has_left(served: Served) -> bool:
+    """Is no WebRTC viewer there any more?"""
+    return await metric(served, "streamer_whep_viewers") == 0
 
 
 def value(metrics: str, name: str) -> float:
@@ -138,9 +130,9 @@ def test_the_page_plays_by_webrtc_and_knows_its_place(chromium: str, tmp_path: P
     async def scenario() -> None:
         async with demo(tmp_path) as served, page_of(chromium) as (page, complaints):
             await page.goto(f"{served.base}/watch/demo?via=webrtc")
-            await until(page, "window.streamer?.stats.frames >= 60")
+            await until(page, "window.streamer?.stats.frames >= 60", PATIENCE)
             assert await page.evaluate("window.streamer.transport") == "webrtc"
-            await until(page, "window.streamer.stats.frames >= 150")
+            await until(page, "window.streamer.stats.frames >= 150", PATIENCE)
             stats = await page.evaluate("window.streamer.stats")
             assert stats["freezes"] <= BUSY_MACHINE
             assert stats["connections"] == 1
@@ -158,44 +150,9 @@ def test_the_page_plays_by_webrtc_and_knows_its_place(chromium: str, tmp_path: P
             assert "WebRTC" in (await page.text_content("#settings .facts") or "")
             assert complaints == []
             await page.goto("about:blank")
-            async with asyncio.timeout(PATIENCE):
-                while await metric(served, "streamer_whep_viewers"):
-                    await asyncio.sleep(0.05)
+            await soon(lambda: has_left(served), "no viewer", within=PATIENCE)
 
     run(scenario())
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
-@contextmanager
-def namespace(rules: str) -> Iterator[tuple[str, ...]]:
-    """A network of its own at `HOST`, with firewall rules; yields what to put before a command."""
-    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("nft"):
-        pytest.skip("a network namespace with firewall rules needs root, ip and nft")
-    name = f"{NAMESPACE}-{os.getpid()}"
-    _ip("netns", "add", name)
-    try:
-        _ip("-n", name, "link", "set", "lo", "up")
-        # browsers do not speak from loopback alone, so there is a wire to nowhere
-        _ip("-n", name, "link", "add", "wire", "type", "veth", "peer", "name", "end")
-        _ip("-n", name, "addr", "add", f"{HOST}/24", "dev", "wire")
-        for device in ("wire", "end"):
-            _ip("-n", name, "link", "set", device, "up")
-        _ip("-n", name, "route", "add", "default", "via", GATEWAY)
-        subprocess.run(["ip", "netns", "exec", name, "nft", "-f", "-"], input=rules.encode(), check=True)
-        yield ("ip", "netns", "exec", name)
-    finally:
-        _ip("netns", "del", name)
-
-
-def inside(prefix: tuple[str, ...], chromium: str, folder: Path) -> str:
-    """A command that starts Chromium in the namespace."""
-    script = folder / "chromium-inside"
-    script.write_text(f'#!/bin/sh\nexec {" ".join(prefix)} {chromium} "$@"\n')
-    script.chmod(0o755)
-    return str(script)
 
 
 NO_UDP = """
@@ -209,29 +166,46 @@ table inet test {
 }
 """
 
+LOST_START = """
+table inet test {
+    chain out {
+        type filter hook output priority 0;
+        meta l4proto udp udp length > 300 @th,64,2 2 limit rate 1/hour burst 2 packets drop;
+    }
+}
+"""
+"""The first two sends of media are lost (RFC 7983: the first byte of RTP and RTCP is 128 or more)."""
+
+
+def watch_behind(rules: str, frames: int, chromium: str, tmp_path: Path) -> tuple[dict[str, Any], str]:
+    """The page's own counts and the node's metrics once so many frames were shown behind firewall rules."""
+
+    async def scenario(network: Network) -> tuple[dict[str, Any], str]:
+        browser = program_inside(network, chromium, tmp_path)
+        async with demo(tmp_path, *network.prefix, host=network.inside) as served, page_of(browser) as (page, _):
+            await page.goto(f"{served.base}/watch/demo?via=webrtc")
+            await until(page, f"window.streamer?.stats.frames >= {frames}", PATIENCE)
+            stats = await page.evaluate("window.streamer.stats")
+            return stats, await page.evaluate("fetch('/metrics').then((response) => response.text())")
+
+    with or_skip(own_network(rules)) as network:
+        seen: tuple[dict[str, Any], str] = run(scenario(network))
+    return seen
+
 
 def test_a_network_without_udp_is_no_obstacle(chromium: str, tmp_path: Path) -> None:
-    async def scenario(prefix: tuple[str, ...]) -> None:
-        browser = inside(prefix, chromium, tmp_path)
-        async with demo(tmp_path, *prefix, host=HOST) as served, page_of(browser) as (page, _):
-            await page.goto(f"{served.base}/watch/demo?via=webrtc")
-            await until(page, "window.streamer?.stats.frames >= 90")
+    _, text = watch_behind(NO_UDP, 90, chromium, tmp_path)
+    assert value(text, "streamer_webrtc_tcp_connections") >= 1
 
-    with namespace(NO_UDP) as prefix:
-        run(scenario(prefix))
+
+def test_the_first_packets_of_a_picture_are_repaired_too(chromium: str, tmp_path: Path) -> None:
+    _, text = watch_behind(LOST_START, 30, chromium, tmp_path)
+    assert value(text, "streamer_whep_repairs_total") >= 2
+    assert value(text, "streamer_whep_keyframe_requests_total") == 0, "no picture was lost"
 
 
 def test_three_per_cent_loss_is_not_seen(chromium: str, tmp_path: Path) -> None:
-    async def scenario(prefix: tuple[str, ...]) -> None:
-        browser = inside(prefix, chromium, tmp_path)
-        async with demo(tmp_path, *prefix, host=HOST) as served, page_of(browser) as (page, _):
-            await page.goto(f"{served.base}/watch/demo?via=webrtc")
-            await until(page, "window.streamer?.stats.frames >= 300")
-            stats = await page.evaluate("window.streamer.stats")
-            assert stats["freezes"] <= BUSY_MACHINE
-            text = await page.evaluate("fetch('/metrics').then((response) => response.text())")
-            assert value(text, "streamer_whep_repairs_total") > 10
-            assert value(text, "streamer_whep_keyframe_requests_total") == 0, "no picture was lost"
-
-    with namespace(LOSS) as prefix:
-        run(scenario(prefix))
+    stats, text = watch_behind(LOSS, 450, chromium, tmp_path)
+    assert stats["freezes"] <= BUSY_MACHINE
+    assert value(text, "streamer_whep_repairs_total") > 10
+    assert value(text, "streamer_whep_keyframe_requests_total") == 0, "no picture was lost"

@@ -57,7 +57,8 @@ async def test_a_viewer_gets_the_group_and_then_what_is_live(live: LiveNode, tcp
     async with viewer(live.whep, tcp=tcp) as client:
         await client.until(40)
         sequences = [packet.sequence for packet in client.packets]
-        assert sequences[:1] == [1]
+        assert sequences[:2] == [0, 1]
+        assert client.packets[0].payload == b"", "the opener"
         assert sequences == sorted(sequences)
         await eventually(lambda: any(isinstance(report, rtcp.SenderReport) for report in client.reports))
         assert live.node.webrtc.endpoint.tcp_connections == int(tcp)

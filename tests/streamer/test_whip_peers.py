@@ -18,6 +18,7 @@ from bench.demo_host import DemoHost, DemoOptions
 from bench.lip_sync import read_flashes
 from media.stream import Stream, StreamState
 from media.track import Codec
+from tests.support.eventually import soon
 from tests.support.picture import grey, noise
 from tests.support.whip_link import Collector
 from tests.support.whip_show import KEY, WhipShow, whip_show
@@ -65,34 +66,18 @@ async def ffmpeg(show: WhipShow, film: Path, *options: str) -> AsyncIterator[asy
 
 
 async def live(show: WhipShow) -> Stream:
-    async with asyncio.timeout(PATIENCE):
-        while (stream := show.hub.get("demo")) is None or not stream.is_ready:
-            await asyncio.sleep(0.02)
-    return stream
+    return await show.hub.subscribe("demo", PATIENCE)
 
 
 async def in_state(stream: Stream, state: StreamState) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while stream.state is not state:
-            await asyncio.sleep(0.02)
+    await soon(lambda: stream.state is state, str(state), within=PATIENCE)
 
 
-async def watch(show: WhipShow, until: asyncio.Task[Any]) -> bytes:
-    """What an FLV viewer gets until the task is done."""
-    data = bytearray()
+async def watch(show: WhipShow) -> bytes:
+    """What an FLV viewer gets until the broadcast is over."""
     async with aiohttp.ClientSession() as client, client.get(f"{show.base}/live/demo.flv") as response:
         assert response.status == 200
-        reading = asyncio.create_task(_read(response, data))
-        await until
-        await asyncio.sleep(0.2)
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-    return bytes(data)
-
-
-async def _read(response: aiohttp.ClientResponse, data: bytearray) -> None:
-    async for piece in response.content.iter_any():
-        data += piece
+        return await response.read()
 
 
 @pytest.mark.parametrize(
@@ -101,10 +86,12 @@ async def _read(response: aiohttp.ClientResponse, data: bytearray) -> None:
 def test_ffmpeg_publishes_with_lips_in_step(film: Path, options: tuple[str, ...]) -> None:
     async def scenario() -> None:
         async with whip_show() as show, ffmpeg(show, film, *options) as encoder:
-            viewing = asyncio.create_task(watch(show, asyncio.create_task(encoder.wait())))
+            viewing = asyncio.create_task(watch(show))
             stream = await live(show)
-            data = await viewing
+            assert await encoder.wait() == 0
             await in_state(stream, StreamState.STOPPED)
+            show.hub.end("demo")
+            data = await viewing
             assert stream.drops.total() == 0
             assert show.whip.totals().dropped == 0
         flashes = [flash.beep_ms for flash in read_flashes(data)]
@@ -121,13 +108,13 @@ def test_ffmpeg_that_is_killed_may_come_back(film: Path) -> None:
             async with ffmpeg(show, film):
                 stream = await live(show)
                 stream.attach(reader)
-                await asyncio.sleep(1)
+                async with asyncio.timeout(PATIENCE):
+                    await reader.until(lambda: len(reader.pictures) >= 30)
             epoch = stream.epoch
             async with ffmpeg(show, film):
                 seen = len(reader.pictures)
                 async with asyncio.timeout(PATIENCE):
-                    while len(reader.pictures) < seen + 30:
-                        await asyncio.sleep(0.02)
+                    await reader.until(lambda: len(reader.pictures) >= seen + 30)
             now = show.hub.get("demo")
             assert now is stream
             assert now.epoch == epoch
@@ -170,8 +157,9 @@ def test_aiortc_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
             assert stream.source_video.codec is Codec.H264
             stream.request_keyframe()
             async with asyncio.timeout(PATIENCE):
-                while sum(unit.keyframe for unit in reader.pictures) < 2 or len(reader.sounds) < 50:
-                    await asyncio.sleep(0.02)
+                await reader.until(
+                    lambda: sum(unit.keyframe for unit in reader.pictures) >= 2 and len(reader.sounds) >= 50
+                )
             async with aiohttp.ClientSession() as client, client.delete(location) as response:
                 assert response.status == 200
             await in_state(stream, StreamState.STOPPED)
