@@ -342,6 +342,29 @@ def test_a_refusal_is_said_in_plain_words_and_the_words_come_back(viewer: Watchi
     assert viewer.page.input_value("#say") == words
 
 
+def test_who_is_quicker_than_the_answer_is_heard(viewer: Watching) -> None:
+    held: list[str | bytes] = []
+
+    def hold_back(page: WebSocketRoute) -> None:
+        node = page.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            if json.loads(message).get("type") == "ack":
+                held.append(message)
+            else:
+                page.send(message)
+
+        node.on_message(forward)
+
+    viewer.page.route_web_socket("**/rooms/**", hold_back)
+    viewer.open("?via=ws")
+    first, second = uuid.uuid4().hex[:8], uuid.uuid4().hex[:8]
+    viewer.say(first)
+    viewer.say(second)
+    eventually(lambda: viewer.page.locator(".saying.own").count() == len(held) == 2, "both are said")
+    assert viewer.page.locator(".saying.own").all_inner_texts() == [f"You {first}", f"You {second}"]
+
+
 def test_likes_of_a_muted_viewer_are_taken_back_and_it_is_said_why(viewer: Watching, shop: Shopkeeper) -> None:
     viewer.open("?via=ws")
     shop.say("mute", sender=viewer.ask("streamer.you.sender"), until_ms=round(1000 * (time.time() + 60)))

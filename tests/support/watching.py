@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.eventually import eventually
 from tests.support.node import RunningNode
@@ -55,7 +55,9 @@ class Watching:
         return self.page.locator(selector).first.inner_text()
 
     def until_text(self, selector: str, words: str, *, within: float = 10.0) -> None:
-        eventually(lambda: words in self.text(selector), f"{words!r} in {selector}", within=within)
+        """Fails with what is there instead."""
+        shown = expect(self.page.locator(selector).first)
+        shown.to_contain_text(words, use_inner_text=True, timeout=within * 1000)
 
     def until_shown(self, selector: str, *, within: float = 10.0) -> None:
         self.page.wait_for_selector(selector, state="visible", timeout=within * 1000)

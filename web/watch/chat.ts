@@ -23,7 +23,6 @@ export class Chat {
   readonly #chosen: Chosen;
   readonly #field = byId<HTMLInputElement>("say");
   #noteUntil = 0;
-  #sending = false;
 
   constructor(session: Session, words: Words, layer: DanmakuLayer, chosen: Chosen) {
     this.#session = session;
@@ -82,11 +81,10 @@ export class Chat {
 
   async #send(): Promise<void> {
     const text = this.#field.value.trim();
-    if (!text || this.#sending) return;
+    if (!text) return;
     if (this.#session.state.room.phase !== "joined" && this.#session.state.room.phase !== "polling") {
       return this.note(this.#words.say("chat.offline"));
     }
-    this.#sending = true;
     // At once, as if it were said already: an answer takes a round trip. A refusal brings the words back.
     this.#field.value = "";
     this.note("");
@@ -99,8 +97,6 @@ export class Chat {
       if (!refusal) throw error;
       this.#field.value ||= text;
       this.note(explain(refusal, this.#words));
-    } finally {
-      this.#sending = false;
     }
   }
 
