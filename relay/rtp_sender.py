@@ -196,10 +196,9 @@ class RtpSender:
         if start is None:
             self._waiting[target] = None
             return
-        if target.is_repaired and target.since_move is None:
-            first = self.history.get(start)
-            if first is not None:  # sound begins with what is still to come
-                target.open(first.rtp_time, self._now())
+        first = self.history.get(start)
+        if first is not None:  # sound begins with what is still to come
+            target.lead(first, self._now())
         target.move(start, self.history)
         self._followers[target] = None
         self.wake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from relay.endpoint import UdpRoute, WebRtcPort
@@ -11,9 +12,11 @@ from wire.rtp.history import DEFAULT_CAPACITY, PacketHistory
 from wire.rtp.sequence import sequence_distance
 from wire.srtp import GcmSender, SrtpSender
 
-__all__ = ["History", "RtpTarget", "find_place", "find_rider", "note_sent"]
+__all__ = ["History", "Repeat", "RtpTarget", "find_place", "find_rider", "note_sent"]
 
 History = PacketHistory[SharedPacket]
+Repeat = Callable[[int, SharedPacket, float], object]
+"""Sends a packet once more, which is not its place in the stream: (own index, packet, now)."""
 FIRST_INDEX = 1
 """A receiver's roll-over counter begins at 0, so a viewer's own indices begin just above it. Below is the opener."""
 OPENER = 0
@@ -33,7 +36,7 @@ class RtpTarget:
 
     The sequence number of a packet is its own index modulo 2^16, its roll-over counter the rest: no index, and so no
     nonce, is ever used twice for two different packets. `rider` is the same viewer's sound, which may leave with its
-    picture. `is_repaired` where the viewer asks again for what it has lost.
+    picture. `repeat` is there where the viewer asks again for what it has lost.
     """
 
     __slots__ = (
@@ -41,22 +44,24 @@ class RtpTarget:
         "base",
         "errors",
         "header",
-        "is_repaired",
         "native",
         "next",
         "nonce_mask",
         "octets",
         "packets",
         "port",
+        "repeat",
         "rider",
         "route",
         "sender",
         "skips",
     )
 
-    def __init__(self, header: HeaderKey, sender: SrtpSender, port: WebRtcPort, *, is_repaired: bool = False) -> None:
+    def __init__(
+        self, header: HeaderKey, sender: SrtpSender, port: WebRtcPort, *, repeat: Repeat | None = None
+    ) -> None:
         self.header = header
-        self.is_repaired = is_repaired
+        self.repeat = repeat
         self.sender = sender
         self.port = port
         self.route: UdpRoute | None = port.route
@@ -87,13 +92,25 @@ class RtpTarget:
         last = self._spans[-1]
         return last.first + last.base, last.history
 
-    def open(self, rtp_time: int, now: float) -> None:
+    def lead(self, first: SharedPacket, now: float) -> None:
+        """Before a `move` to a keyframe, whose first packet this is: send that one beforehand too.
+
+        It has the parameter sets. Browsers that lack them do not wait until they are sent again: they throw away what
+        comes of the picture, and ask for another. Nothing happens for a viewer that takes no repeats; where the socket
+        is full it is left out.
+        """
+        if self.repeat is None:
+            return
+        if not self._spans:
+            self._open(first.rtp_time, now)
+        self.repeat(self.next_own, first, now)
+
+    def _open(self, rtp_time: int, now: float) -> None:
         """Send an empty packet ahead of the first one, in a datagram of its own.
 
         A receiver counts from the first packet that it gets, and never asks for those before it: where they begin the
         first picture, it has none until the next keyframe. The opener is padding (RFC 3550, 5.1), and is not counted:
-        with a first packet counted, the picture's first sender report would leave before the sound has one. Where the
-        socket is full it is left out.
+        with a first packet counted, the picture's first sender report would leave before the sound has one.
         """
         packet = SharedPacket(OPENER, rtp_time, False, b"\x01", 1)
         header = rtp_header(packet, self.header, OPENER, now)

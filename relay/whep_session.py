@@ -191,9 +191,11 @@ class WhepSession:
             self.port.read_reports(aside=not self._is_probed)  # each one may say that it was too much
 
     def repeat(self, own: int, packet: SharedPacket, now: float) -> None:
-        """Send one packet of the picture again, though nobody asked."""
+        """Send one packet of the picture again, though nobody asked; by RTX only, where it counts as what it is."""
         lane = self._picture
-        if lane is not None and lane.target is not None and self.is_watching:
+        if lane is None or lane.target is None or lane.chosen.retransmission is None:
+            return
+        if self.is_watching:
             self._send_again(lane, lane.target, own, packet, now)
 
     def lose(self, packager: RtpPackager, reason: Reason) -> None:
@@ -267,7 +269,8 @@ class WhepSession:
         for lane in self._lanes:
             chosen = lane.chosen
             key = lane.packager.share_header(HeaderKey(chosen.ssrc, chosen.codec.payload_type, chosen.send_time_id))
-            lane.target = RtpTarget(key, sender, self.port, is_repaired="nack" in chosen.codec.feedback)
+            repeat = self.repeat if lane.packager.is_video and "nack" in chosen.codec.feedback else None
+            lane.target = RtpTarget(key, sender, self.port, repeat=repeat)
             lane.packager.join(lane.target)
         self._pair()
         self._report(now)

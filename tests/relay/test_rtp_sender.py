@@ -9,7 +9,7 @@ import pytest
 from relay.fanout import PacketFanOut
 from relay.rtp_batch import RtpBatch, SharedPacket
 from relay.rtp_sender import BURST, MAX_BEHIND, PACE_INTERVAL, VIEWERS_PER_TURN, FanOuts, RtpSender
-from relay.rtp_target import History, RtpTarget
+from relay.rtp_target import History, Repeat, RtpTarget
 from tests.support.rtp_viewers import Viewer, shared_packets
 from tests.support.scheduler import FakeScheduler
 
@@ -47,9 +47,9 @@ class Rig:
         )
         self._seed = 0
 
-    def join(self, start: int | None = None, *, is_repaired: bool = False) -> Viewer:
+    def join(self, start: int | None = None, *, repeat: Repeat | None = None) -> Viewer:
         self._seed += 1
-        viewer = Viewer(self._seed, is_repaired=is_repaired)
+        viewer = Viewer(self._seed, repeat=repeat)
         self.sender.join(viewer.target, start)
         return viewer
 
@@ -70,6 +70,9 @@ class Rig:
 @pytest.fixture
 def rig() -> Rig:
     return Rig()
+
+
+def no_repeats(own: int, packet: SharedPacket, now: float) -> None: ...
 
 
 def numbers(viewer: Viewer) -> list[int]:
@@ -164,10 +167,10 @@ def test_without_a_keyframe_a_joiner_waits_for_one(rig: Rig) -> None:
 
 
 def test_an_empty_packet_opens_what_a_viewer_can_ask_for_again(rig: Rig) -> None:
-    waiting = rig.join(is_repaired=True)
+    waiting = rig.join(repeat=no_repeats)
     assert numbers(waiting) == [], "the opener comes with the picture"
     rig.picture(keyframe=True)
-    late = rig.join(0, is_repaired=True)
+    late = rig.join(0, repeat=no_repeats)
     rig.clock.run(0.05)
     for viewer in (waiting, late):
         opener, first, *_ = packets = viewer.received()
@@ -178,6 +181,21 @@ def test_an_empty_packet_opens_what_a_viewer_can_ask_for_again(rig: Rig) -> None
     rig.sender.replay(late.target, 0)
     rig.clock.run(0.05)
     assert numbers(late) == list(range(6, 11)), "once"
+
+
+def test_the_parameter_sets_of_the_picture_that_a_viewer_begins_with_leave_twice(rig: Rig) -> None:
+    repeats: list[tuple[int, SharedPacket | None, list[int]]] = []
+    viewer = rig.join(repeat=lambda own, packet, _: repeats.append((own, packet, numbers(viewer))))
+    rig.picture(keyframe=True)
+    first = rig.history.get(0)
+    assert repeats == [(1, first, [0])], "behind the opener, ahead of the picture"
+    rig.clock.run(0.05)
+    rig.picture(keyframe=True)
+    rig.clock.run(0.05)
+    assert numbers(viewer) == list(range(1, 11))
+    assert len(repeats) == 1, "what it follows comes once"
+    rig.sender.replay(viewer.target, 0)
+    assert repeats[1:] == [(11, first, [])]
 
 
 def test_a_replay_has_new_numbers_and_the_same_packets(rig: Rig) -> None:

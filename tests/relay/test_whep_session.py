@@ -86,6 +86,21 @@ def test_a_repair_has_numbers_of_its_own_and_carries_the_same_payload() -> None:
     assert link.viewer.buffer.lost == 0
 
 
+@pytest.mark.parametrize("has_rtx", [True, False])
+def test_the_parameter_sets_that_a_viewer_begins_with_come_twice_where_there_is_rtx(has_rtx: bool) -> None:
+    link = WhepLink(Conditions(delay=0.02))
+    lane = link.session._lanes[0]
+    if not has_rtx:
+        lane.chosen = replace(lane.chosen, retransmission=None)
+    link.run(5)
+    sent = [(int.from_bytes(datagram[8:12], "big"), int.from_bytes(datagram[2:4], "big")) for datagram in link.port.log]
+    repeats = [(IDS.retransmission, 1)] if has_rtx else []
+    assert sent[: 1 + len(repeats)] == [(IDS.video, 0), *repeats], "behind the opener"
+    pictures = [sequence for ssrc, sequence in sent if ssrc == IDS.video]
+    assert pictures == list(range(len(pictures)))
+    assert (link.viewer.repeats, link.session.counters.repaired) == (len(repeats), 0)
+
+
 def test_a_burst_loss_is_repaired_from_the_history() -> None:
     link = watching(Conditions(delay=0.02), seconds=2.3)
     started = link.pair.now

@@ -251,8 +251,8 @@ async def test_a_viewer_may_change_from_udp_to_tcp(live: LiveNode) -> None:
         await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", live.udp.port)
         old.close()
         await client.until(len(client.packets) + 40)
-        sequences = [packet.sequence for packet in client.packets]
-        assert len(set(sequences)) == len(sequences)
+        numbers = [(packet.ssrc, packet.sequence) for packet in client.packets]
+        assert len(set(numbers)) == len(numbers)
 
 
 async def test_an_unverified_tcp_connection_is_closed_in_time(live: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from relay.endpoint import UdpRoute
 from relay.report_inbox import Reports
 from relay.rtp_batch import HeaderKey, RtpBatch, SharedPacket
-from relay.rtp_target import History, RtpTarget
+from relay.rtp_target import History, Repeat, RtpTarget
 from wire.dtls import SrtpKeys, SrtpProfile
 from wire.rtp.packet import RtpPacket, parse
 from wire.srtp import make_receiver, make_sender
@@ -76,13 +76,13 @@ class Viewer:
         payload_type: int = 96,
         send_time_id: int = SEND_TIME_ID,
         rider_type: int | None = None,
-        is_repaired: bool = False,
+        repeat: Repeat | None = None,
     ) -> None:
         ours, theirs = keys(profile, seed)
         self.port = FakePort(route)
         sender = make_sender(ours)
         key = HeaderKey(SSRC, payload_type, send_time_id)
-        self.target = RtpTarget(key, sender, self.port, is_repaired=is_repaired)
+        self.target = RtpTarget(key, sender, self.port, repeat=repeat)
         if rider_type is not None:
             self.target.rider = RtpTarget(HeaderKey(SSRC + 1, rider_type, send_time_id), sender, self.port)
         self.raw: list[bytes] = []
