@@ -137,6 +137,31 @@ def buy_too_many(viewer: Watching, shop: Shopkeeper, tea: str) -> None:
     assert viewer.page.get_attribute("#card .buy", "aria-disabled") == "true"
 
 
+def test_a_double_tap_does_not_give_back_what_it_has_bought(viewer: Watching, shop: Shopkeeper) -> None:
+    viewer.open("?via=ws")
+    with on_show(shop) as tea:
+        viewer.press("#card .buy")
+        viewer.page.evaluate(TAP_WHERE_THE_ANSWER_IS)
+        viewer.press(BUY)
+        viewer.until_text("#order .answer", "It is yours")
+        assert viewer.ask("tapped") == "Give it back"
+        viewer.press("#order .act")
+        viewer.until_text("#order .answer", "Given back")
+    assert [order["type"] for order in shop.orders() if order["product"] == tea] == ["reserved", "released"]
+
+
+TAP_WHERE_THE_ANSWER_IS = """() => {
+    const sheet = document.querySelector("#order");
+    new MutationObserver((_, watch) => {
+        if (sheet.dataset.step !== "yes") return;
+        watch.disconnect();
+        const act = sheet.querySelector(".act");
+        act.click();
+        window.tapped = act.textContent;
+    }).observe(sheet, { attributes: true });
+}"""
+
+
 def test_the_keyboard_alone_is_enough(viewer: Watching, shop: Shopkeeper) -> None:
     keys = viewer.page.keyboard
     viewer.open("?via=ws")

@@ -20,6 +20,9 @@ type Step =
   | { readonly at: "yes"; readonly order: string; readonly problem: string }
   | { readonly at: "no"; readonly refusal: Refusal };
 
+/** So long after an answer "give back", which comes where "buy" was, takes no press: it may be the second of a double tap. */
+const SETTLE_MS = 500;
+
 export class OrderSheet {
   readonly #session: Session;
   readonly #words: Words;
@@ -136,12 +139,15 @@ export class OrderSheet {
     this.#outstanding.end();
     if (!purchase.ok) return this.#go({ at: "no", refusal: purchase.refusal });
     this.#step = { at: "yes", order: purchase.order.order, problem: "" };
+    this.#first.setAttribute("aria-disabled", "true");
+    setTimeout(() => this.#first.removeAttribute("aria-disabled"), SETTLE_MS);
     const { coupon } = asked.item;
     if (coupon) this.#orders.dropCoupon(coupon);
     this.#orders.keep(purchase.order);
   }
 
   #pressFirst(): void {
+    if (this.#first.getAttribute("aria-disabled") === "true") return;
     if (this.#step.at === "no") {
       this.#go({ at: "choose" });
       this.#form.focus();
@@ -150,7 +156,6 @@ export class OrderSheet {
   }
 
   async #cancel(order: string): Promise<void> {
-    if (this.#first.getAttribute("aria-disabled") === "true") return; // it is being asked
     this.#first.setAttribute("aria-disabled", "true");
     try {
       this.#orders.keep(await this.#session.cancel(order));
