@@ -86,7 +86,8 @@ def test_a_frozen_publisher_is_taken_over_without_a_gap_and_in_sync(
         is_gapless(viewer.file)
         is_in_sync(viewer, 3, 4)
         assert node.metric("streamer_stream_takeovers_total", room=room) == 1
-        assert "displaced" in node.log
+        # The frozen host does not answer its close, and has a while for it.
+        eventually(lambda: "displaced" in node.log, "the old connection is given up")
 
 
 def test_joiners_in_the_window_get_the_last_pictures_and_then_the_new_ones(
