@@ -36,7 +36,7 @@ OnCapture = Callable[[int, float], None]
 MS = Fraction(1, 1000)
 AUDIO_BLOCK = 1024  # samples to an AAC frame
 AUDIO_LEAD_MS = 85  # four AAC frames: the muxer holds a picture back until it has sound of the same time
-LATE_S = 0.5  # behind by more than this, frames are left out rather than sent in a burst
+LATE_S = 0.5
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 8.0
 STOP_S = 3.0  # for the trailer; a server that no longer reads must not keep us
@@ -45,7 +45,10 @@ OPEN_S = 5.0  # to reach a server
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What to publish and where. `bitrate` is bits per second, `keyint` and `duration` seconds."""
+    """What to publish and where. `bitrate` is bits per second, `keyint` and `duration` seconds.
+
+    Behind by more than `late_s`, frames are left out rather than sent in a burst.
+    """
 
     url: str = "rtmp://127.0.0.1:1935/live/demo"
     width: int = 1280
@@ -58,6 +61,7 @@ class DemoOptions:
     codec: str = "h264"
     bframes: int = 0
     audio: bool = True
+    late_s: float = LATE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class DemoHost:
         start = Start.now()
         n = self._cadence.first_frame_at(time.monotonic() - start.monotonic)
         while self._wait_for(n, start):
-            n = max(n, self._cadence.first_frame_at(time.monotonic() - start.monotonic - LATE_S))
+            n = max(n, self._cadence.first_frame_at(time.monotonic() - start.monotonic - self._options.late_s))
             pts = self._cadence.pts_ms(n)
             if self._on_capture:
                 self._on_capture(pts, time.time())
@@ -247,6 +251,8 @@ def _parse(argv: list[str]) -> DemoOptions:
     parser.add_argument("--codec", choices=["h264", "h265"], default=default.codec)
     parser.add_argument("--bframes", type=int, default=default.bframes)
     parser.add_argument("--audio", choices=["on", "off"], default="on")
+    late = "seconds behind at which pictures are left out rather than sent in a burst (default %(default)s)"
+    parser.add_argument("--late", dest="late_s", type=float, default=default.late_s, metavar="LATE", help=late)
     args = parser.parse_args(argv)
     _check(parser, args)
     return DemoOptions(**{**vars(args), "audio": args.audio == "on"})
