@@ -23,7 +23,14 @@ RUNG = "360p"
 
 
 def workers(node: RunningNode) -> list[int]:
-    return [pid for pid in children(node.pid) if b"transcode_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in children(node.pid) if b"transcode_worker" in command_of(pid)]
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""  # it has just ended
 
 
 def check(viewer: RawViewer) -> None:
@@ -44,7 +51,7 @@ def test_a_rung_is_made_while_somebody_watches_it(node: RunningNode, tmp_path: P
         check(viewer)
         eventually(lambda: node.metric("streamer_transcode_rungs") == 0, "no rung without a viewer", within=15)
         eventually(lambda: node.metric("streamer_transcode_workers") == 0, "no worker either", within=15)
-        assert not workers(node)
+        eventually(lambda: not workers(node), "nor its process")
 
 
 def test_a_killed_worker_leaves_no_hole_in_a_rung(node: RunningNode, tmp_path: Path) -> None:
