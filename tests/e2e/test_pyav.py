@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.node import RunningNode
 from wire.codecs import h264
 from wire.codecs.nal import split_annexb, split_length_prefixed
@@ -21,10 +22,13 @@ PROBE = {"analyzeduration": "500000", "fpsprobesize": "0"}
 """Of a stream that pauses after two seconds, FFmpeg would want to see five before it gives any packet."""
 
 
-def publish(url: str) -> list[bytes]:
-    """Push noise, which makes large pictures. The packets, as the encoder gave them."""
+def publish(node: RunningNode) -> list[bytes]:
+    """Push noise, which makes large pictures, the second of them once somebody watches. The packets, as the encoder
+    gave them.
+    """
     sent, random = [], np.random.default_rng(1)
-    with av.open(url, "w", format="flv") as container:
+    joined = node.metric("streamer_flv_joins_total")
+    with av.open(node.publish_url("pyav"), "w", format="flv", options={"flush_packets": "1"}) as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "bf": "2", "g": "20"})
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
         frames = [random.integers(0, 255, (SIZE[1] * 3 // 2, SIZE[0]), dtype=np.uint8) for _ in range(PICTURES)]
@@ -35,12 +39,13 @@ def publish(url: str) -> list[bytes]:
             for packet in stream.encode(frame):
                 sent.append(bytes(packet))
                 container.mux(packet)
+                eventually(lambda: node.metric("streamer_flv_joins_total") > joined, "a reader")
     return sent
 
 
 def test_packets_are_bit_exact(node: RunningNode) -> None:
     sent: list[bytes] = []
-    publisher = threading.Thread(target=lambda: sent.extend(publish(node.publish_url("pyav"))))
+    publisher = threading.Thread(target=lambda: sent.extend(publish(node)))
     publisher.start()
     read, times = [], []
     with av.open(node.flv("pyav"), format="flv", options=PROBE, timeout=10) as container:
