@@ -17,6 +17,10 @@ from tests.support.node import RunningNode, running_node
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
 FRAME_MS = 34
+SAY_HERE = """async () => {
+    const before = session.nowT, { t } = await session.danmaku("here");
+    return [before, t, session.nowT];
+}"""
 
 
 def test_the_example_shows_the_card_talks_and_buys(show: RunningNode, page: Page) -> None:
@@ -62,8 +66,8 @@ def test_another_site_plays_and_events_fire_on_their_frame(
         assert event["fired"]["lateMs"] >= -1
     late = sorted(event["fired"]["lateMs"] for event in mine())
     assert late[2] <= 2 * FRAME_MS, "a busy machine does not show every picture, but most"
-    ack = page.evaluate("session.danmaku('here')")
-    assert abs(ack["t"] - page.evaluate("session.nowT")) < 90 * 1000
+    before, said, after = page.evaluate(SAY_HERE)
+    assert before <= said <= after
     assert page.evaluate("session.wallBoundMs") < 1000
     assert page.evaluate("Math.abs(session.nowWallMs - Date.now())") < 1000
 
@@ -81,7 +85,6 @@ def test_without_a_route_for_webrtc_the_picture_comes_by_websocket(show: Running
     assert "no-route" in page.evaluate("heard.states.map(state => state.media.code)")
     before = page.evaluate("session.nowT")
     page.evaluate("session.setTransport('http')")
-    eventually(lambda: page.evaluate("session.state.media.phase") == "connecting", "another connection")
     plays(page, "http")
     eventually(lambda: page.evaluate("session.nowT") > before, "the position goes on")
 
