@@ -38,6 +38,11 @@ def has_published(viewer: RawViewer, after: int, *, pictures: int) -> None:
     viewer.wait_for(lambda file: len(file.pictures) >= after + pictures, f"{pictures} more pictures")
 
 
+def waits_for_its_publisher(node: RunningNode, room: str) -> None:
+    """This room, whatever those of other tests do."""
+    eventually(lambda: f"-> waiting room={room}\n" in node.log, "the stream waits for its publisher")
+
+
 def is_gapless(file: FlvFile) -> None:
     assert max(steps_ms(file.pictures)) <= FRAME_MS
     assert min(steps_ms(file.pictures)) >= 1
@@ -58,7 +63,7 @@ def test_a_killed_publisher_comes_back_without_a_gap_and_in_sync(node: RunningNo
         with demo(node, room, tmp_path, 1) as first:
             has_published(viewer, 0, pictures=60)
             first.kill()
-        eventually(lambda: node.metric("streamer_streams", state="waiting"), "the stream waits for its publisher")
+        waits_for_its_publisher(node, room)
         before = len(viewer.file.pictures)
         with demo(node, room, tmp_path, 2):
             has_published(viewer, before, pictures=60)
@@ -95,7 +100,7 @@ def test_joiners_in_the_window_get_the_last_pictures_and_then_the_new_ones(
 ) -> None:
     with demo(node, room, tmp_path, 5), RawViewer(node.flv(room)) as viewer:
         has_published(viewer, 0, pictures=40)
-    eventually(lambda: node.metric("streamer_streams", state="waiting"), "the stream waits for its publisher")
+    waits_for_its_publisher(node, room)
     with RawViewer(node.flv(room)) as joiner:
         kept = joiner.wait_for(lambda file: file.pictures, "the kept pictures")
         assert kept.pictures[0].body[0] >> 4 == 1
