@@ -20,7 +20,7 @@ WRONG = "wrong-key-of-a-stranger"
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    settings = ("access.wrong_keys_free=2", "access.backoff_first_s=2", "log.level=debug")
+    settings = ("access.wrong_keys_free=2", "access.backoff_first_s=6", "log.level=debug")
     flags = [word for setting in settings for word in ("--set", setting)]
     with running_node(tmp_path_factory.mktemp("node"), *flags) as node:
         yield node
@@ -77,7 +77,7 @@ def test_wrong_keys_are_refused_and_cost_a_growing_wait(guarded: RunningNode, cl
         with publish(guarded.publish_url("tried", WRONG), clip, tmp_path / f"{attempt}.log") as publisher:
             assert publisher.wait() != 0
     assert guarded.metric("streamer_publish_decisions_total", decision="refused") == refused + 4
-    assert "wrong key; must wait 2.0 s" in guarded.log
+    assert "wrong key; must wait 6.0 s" in guarded.log
     assert re.search(r"must wait \d\.\d s after wrong keys", guarded.log)
     assert WRONG not in guarded.log
     # Within the wait the right key is refused as well; after it, it is welcome.
