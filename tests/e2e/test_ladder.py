@@ -197,6 +197,7 @@ def test_a_killed_worker_costs_a_webrtc_viewer_a_moment_and_no_connection(
             assert client.closed is None
             return times, video_of(client)
 
+    eventually(lambda: not workers(laddered), "the workers of the test before end", within=30)
     with demo(laddered, "killed", tmp_path, "--bframes", "2"):
         eventually(lambda: laddered.metric("streamer_streams", state="live") > 0, "the show")
         times, packets = asyncio.run(scenario())
