@@ -196,7 +196,7 @@ def test_a_paused_picture_stays_where_it_is_until_it_is_played(
     page.add_init_script(CUTTABLE + PEERS)
     enter(page, show, site, transport=transport)
     plays(page, transport)
-    eventually(lambda: page.evaluate("heard.frames") > 40, "a picture that is trusted")
+    eventually(lambda: page.evaluate("heard.frames.length") > 40, "a picture that is trusted")
     first = page.evaluate("session.stats.connections")
     page.evaluate(
         "new Promise((resolve) => { video.addEventListener('pause', resolve, { once: true }); video.pause(); })"

@@ -29,11 +29,11 @@ PAGE = """<!doctype html>
     const { connect } = await import(origin + "/web/sdk.js");
     const session = connect(room, { video: document.getElementById("video"), ...options, ...window.more });
     window.session = session;
-    window.heard = { events: [], states: [], transports: [], notices: [], frames: 0 };
+    window.heard = { events: [], states: [], transports: [], notices: [], frames: [] };
     session.onEvent("*", (event, fired) => heard.events.push({ ...event, fired, wallMs: session.nowWallMs }));
     session.on("state", (state) => heard.states.push(state));
     session.on("transport", (transport) => heard.transports.push(transport));
-    session.on("frame", () => heard.frames++);
+    session.on("frame", ({ t }) => heard.frames.push(t));
     for (const name of ["reset", "hello", "buying", "announced", "refused", "sync"])
       session.on(name, (notice) => heard.notices.push({ name, notice }));
   };
