@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,8 +21,10 @@ from media.stream import StreamState
 from media.ticks import TICKS_PER_SECOND
 from tests.support.chromium import CHROMIUM_FLAGS, STORAGE_OFF, until
 from tests.support.eventually import soon
+from tests.support.flv import FlvFile, read_flv
 from tests.support.whip_link import Collector
 from tests.support.whip_show import KEY, WhipShow, whip_show
+from wire.flv_tag import FlvTag
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("built_pages")]
 
@@ -117,16 +119,15 @@ async def go_live(page: Page) -> None:
     await until(page, "window.studio.state === 'live'")
 
 
-async def read_flv(url: str, seconds: float) -> bytes:
-    """What a viewer gets in so many seconds."""
+async def watch(show: WhipShow, is_enough: Callable[[FlvFile], bool]) -> bytes:
+    """What a viewer gets until that is enough."""
     data = bytearray()
-    loop = asyncio.get_running_loop()
-    async with aiohttp.ClientSession() as client, client.get(url) as response:
+    url = f"{show.base}/live/demo.flv"
+    async with asyncio.timeout(20), aiohttp.ClientSession() as client, client.get(url) as response:
         assert response.status == 200
-        end = loop.time() + seconds
         async for piece in response.content.iter_any():
             data += piece
-            if loop.time() > end:
+            if is_enough(read_flv(data)):
                 break
     return bytes(data)
 
@@ -136,7 +137,8 @@ def test_a_host_goes_live_and_is_watched_on_both_transports(chromium: str) -> No
         async with whip_show() as show, browser_with_camera(chromium) as browser:
             page, complaints = await open_studio(browser, show)
             await go_live(page)
-            data = await read_flv(f"{show.base}/live/demo.flv", 4)
+            # More than 2.5 s of sound, in packets of 20 ms.
+            data = await watch(show, lambda file: len(file.pictures) > 45 and len(file.sounds) > 130)
             with av.open(io.BytesIO(data), format="flv") as container:
                 assert container.streams.video[0].codec_context.name == "h264"
                 assert container.streams.audio[0].codec_context.name in ("opus", "libopus")
@@ -190,6 +192,10 @@ def test_a_browser_makes_keyframes_for_those_who_join(chromium: str) -> None:
     run(scenario())
 
 
+def seconds_of(tags: list[FlvTag]) -> float:
+    return (tags[-1].timestamp - tags[0].timestamp) / 1000 if tags else 0.0
+
+
 def _claps(data: bytes) -> tuple[list[float], list[float]]:
     """When the picture turns white, and when the sound begins, in seconds."""
     flashes, beeps = [], []
@@ -217,7 +223,7 @@ def test_a_clap_is_seen_and_heard_together(chromium: str) -> None:
         async with whip_show() as show, browser_with_camera(chromium) as browser:
             page, _ = await open_studio(browser, show, script=FLASH_AND_BEEP)
             await go_live(page)
-            flashes, beeps = _claps(await read_flv(f"{show.base}/live/demo.flv", 7))
+            flashes, beeps = _claps(await watch(show, lambda file: seconds_of(file.pictures) > 7))
             apart = [min((beep - flash for beep in beeps), key=abs) for flash in flashes[1:-1]]
             assert len(apart) >= 3
             assert all(abs(late) < 0.08 for late in apart), apart
