@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,11 +15,11 @@ import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 
-from bench.demo_host import DemoHost, DemoOptions
 from bench.lip_sync import read_flashes
 from media.stream import Stream, StreamState
 from media.track import Codec
 from tests.support.eventually import soon
+from tests.support.gstreamer import write_show
 from tests.support.picture import grey, noise
 from tests.support.whip_link import Collector
 from tests.support.whip_show import KEY, WhipShow, whip_show
@@ -36,9 +37,13 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some seconds of the demo host's show, with a flash and a beep each second."""
-    path = tmp_path_factory.mktemp("film") / "demo.flv"
-    DemoHost(DemoOptions(url=str(path), width=320, height=240, bitrate=300_000, keyint=1.0, duration=SECONDS)).run()
-    return path
+    folder = tmp_path_factory.mktemp("film")
+    pictures, width, height, fps, sound = map(str, write_show(folder, SECONDS, number=1))
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-r", fps]
+    x264 = ["-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-g", fps]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw, "-i", pictures, "-i", sound, *x264]
+    subprocess.run([*command, "-c:a", "aac", str(folder / "demo.flv")], check=True)
+    return folder / "demo.flv"
 
 
 @asynccontextmanager
