@@ -37,6 +37,7 @@ MS = Fraction(1, 1000)
 AUDIO_BLOCK = 1024  # samples to an AAC frame
 AUDIO_LEAD_MS = 85  # four AAC frames: the muxer holds a picture back until it has sound of the same time
 LATE_S = 0.5
+MAX_LATE_S = 3600.0
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 8.0
 STOP_S = 3.0  # for the trailer; a server that no longer reads must not keep us
@@ -263,6 +264,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--number {args.number} is outside 0 to {MAX_NUMBER}")
     if not 1 <= args.fps <= 240 or args.keyint <= 0 or args.bitrate < 50_000 or not 0 <= args.bframes <= 16:
         parser.error("--fps is 1 to 240, --keyint positive, --bitrate at least 50000, --bframes 0 to 16")
+    if not 0 <= args.late_s <= MAX_LATE_S:
+        parser.error(f"--late {args.late_s:g} is outside 0 to {MAX_LATE_S:g}")
     with suppress(ValueError):
         DemoPicture(args.width, args.height, args.number)
         return
