@@ -1,4 +1,4 @@
-"""What all tests share: the switch that allows no skip, the browser and the pages."""
+"""What all tests share: the switch that allows no skip, patience with slow examples, the browser and the pages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 NO_SKIP = bool(os.environ.get("TEST_NO_SKIP"))
+
+# By default an example that takes 200 ms fails its test: on a busy machine any may, whatever it tests.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(wrapper=True)

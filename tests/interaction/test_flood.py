@@ -62,7 +62,7 @@ class Flooding(RuleBasedStateMachine):
         assert self.sampler.holding == (len(self.fate) < self.offered)
 
 
-Flooding.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Flooding.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestFlooding = Flooding.TestCase
 
 

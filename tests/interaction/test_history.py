@@ -151,7 +151,7 @@ class Recovery(RuleBasedStateMachine):
         assert seqs == list(range(self.node.history.seq - len(seqs) + 1, self.node.history.seq + 1))
 
 
-Recovery.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Recovery.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
 TestRecovery = Recovery.TestCase
 
 
@@ -164,7 +164,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS, st.integers(0, 100), st.integers(0, 15))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_newcomer_ends_where_everybody_else_is_and_sees_nothing_early(
     rows: list[tuple[str, int, str | None]], edge_s: int, behind_s: int
 ) -> None:
@@ -194,7 +194,7 @@ def _fired(state: Any, events: Any, now_t: int) -> Mapping[str, int]:
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_cursor_is_one_of_ours_or_none(text: str) -> None:
     position = position_of(text)
     assert position is None or isinstance(position.seq, int)

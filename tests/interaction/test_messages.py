@@ -51,7 +51,7 @@ ANYTHING = st.binary(max_size=200) | PLAIN.map(msgpack.packb) | PLAIN.map(lambda
 
 
 @given(ANYTHING, st.sampled_from(Format))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_message_unpacks_or_is_refused(data: bytes, form: Format) -> None:
     refused = message = None
     try:
@@ -126,7 +126,7 @@ def _session(role: Role) -> Session:
 
 
 @given(st.lists(MESSAGES.map(msgpack.packb) | st.binary(max_size=60), min_size=1, max_size=5), st.sampled_from(Role))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_a_client_sends_is_answered_or_numbered(messages: list[bytes], role: Role) -> None:
     session = _session(role)
     for message in messages:
@@ -136,7 +136,7 @@ def test_whatever_a_client_sends_is_answered_or_numbered(messages: list[bytes], 
 
 
 @given(PLAIN, st.sampled_from(sorted(KINDS)), st.sampled_from(Role))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_body_is_right_or_refused(body: Any, kind: str, role: Role) -> None:
     try:
         found = KINDS[kind].parse(body, role)
@@ -176,7 +176,7 @@ def test_every_kind_has_a_schema() -> None:
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_stored_record_reads_or_is_called_corrupt(data: bytes) -> None:
     try:
         unpack_event(data, Lane.COMMERCE, position="1-0", at_ms=0)
@@ -191,7 +191,7 @@ def test_a_record_comes_back_as_it_was_stored() -> None:
 
 
 @given(st.text(max_size=60) | st.binary(max_size=40) | st.none())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_forged_token_is_refused(token: Any) -> None:
     with pytest.raises(Refused) as raised:
         Tokens(["key"]).verify(token, room="r", wall=0)

@@ -229,7 +229,6 @@ def check(world: World, *, kills: bool, examples: int, steps: int) -> None:
     given = settings(
         max_examples=examples,
         stateful_step_count=steps,
-        deadline=None,
         database=None,
         phases=(Phase.generate,),  # real servers are too slow to look for a shorter example
         suppress_health_check=list(HealthCheck),
