@@ -85,9 +85,10 @@ def test_nodes_and_valkey_are_killed_while_many_buy(tmp_path: Path) -> None:
             await asyncio.sleep(choose.uniform(0.05, 0.2))
             victim = choose.choice([*nodes, server])
             if victim is server:
-                restarts = server.restarts
-                os.kill(server.pid, signal.SIGKILL)
-                await stores.until(lambda restarts=restarts: server.restarts > restarts)
+                await stores.until(lambda: server.pid)  # none in the pause before a restart
+                pid = server.pid
+                os.kill(pid, signal.SIGKILL)
+                await stores.until(lambda pid=pid: server.pid != pid)
             else:
                 await victim.kill()
                 await victim.start()

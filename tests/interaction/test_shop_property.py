@@ -87,6 +87,10 @@ def machine(world: World, *, kills: bool) -> type[RuleBasedStateMachine]:
                 sale = {"product": "p", "amount": 5, "total": SALE_TOTAL, "limit": 2}
                 await self.ledgers[0].define(self.room, defined(PRODUCT, "p", product, delay_ms=0), NOWHERE)
                 await self.ledgers[0].define(self.room, defined(SALE, "flash", sale, delay_ms=0), NOWHERE)
+                if kills:  # at least once, whatever is drawn
+                    await self._buy(0, ("ann", "q0", "", 1))
+                    await self._kill_while_they_buy([("ann", "q0", "", 1), ("bob", "q0", "flash", 1)])
+                    await self._buy(1, ("ann", "q0", "", 1))
 
             world.run(work())
 
@@ -147,14 +151,7 @@ def machine(world: World, *, kills: bool) -> type[RuleBasedStateMachine]:
 
             @rule(wanted=st.lists(purchases, min_size=2, max_size=6))
             def the_store_is_killed_while_they_buy(self, wanted: list[tuple[str, str, str, int]]) -> None:
-                async def work() -> None:
-                    buying = [asyncio.ensure_future(self._buy(n % 2, one)) for n, one in enumerate(wanted)]
-                    await asyncio.sleep(0)
-                    await world.kill(self.room)
-                    world.kills += 1
-                    await asyncio.gather(*buying)
-
-                world.run(work())
+                world.run(self._kill_while_they_buy(wanted))
 
         @invariant()
         def the_books_are_right(self) -> None:
@@ -170,6 +167,13 @@ def machine(world: World, *, kills: bool) -> type[RuleBasedStateMachine]:
                 assert {key for key in accepted if key not in self.uncertain} <= set(self.told)
 
             world.run(check())
+
+        async def _kill_while_they_buy(self, wanted: list[tuple[str, str, str, int]]) -> None:
+            buying = [asyncio.ensure_future(self._buy(n % 2, one)) for n, one in enumerate(wanted)]
+            await asyncio.sleep(0)
+            await world.kill(self.room)
+            world.kills += 1
+            await asyncio.gather(*buying)
 
         async def _buy(self, node: int, one: tuple[str, str, str, int]) -> None:
             buyer, request, sale, quantity = one
@@ -244,9 +248,10 @@ def embedded(folder: Path) -> Iterator[World]:
     with asyncio.Runner() as runner, _entered(runner, stores.embedded(folder)) as server:
 
         async def kill(_: str) -> None:
-            restarts = server.restarts
-            os.kill(server.pid or 0, signal.SIGKILL)
-            await stores.until(lambda: server.restarts > restarts)
+            pid = server.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await stores.until(lambda: server.pid not in (None, pid))
 
         with World(runner, f"unix://{server.socket}", kill).running() as world:
             yield world
