@@ -217,7 +217,7 @@ def test_a_database_that_somebody_empties_is_noticed(tmp_path: Path, monkeypatch
     monkeypatch.setattr("interaction.reader.VERIFY_S", 0.2)
 
     async def test() -> None:
-        async with node(tmp_path, redis=redis()) as here, client(here, token=here.token()) as host:
+        async with node(tmp_path) as here, client(here, token=here.token()) as host:
             assert await until_taken(host, "one") == 1
             await host.event(lambda event: event["seq"] == 1)
             await here.layer.store.execute("FLUSHALL", "SYNC")

@@ -98,7 +98,7 @@ def test_nodes_and_valkey_are_killed_while_many_buy(tmp_path: Path) -> None:
     async def test() -> None:
         async with stores.embedded(tmp_path / "valkey") as server, aiohttp.ClientSession() as http:
             url = f"unix://{server.socket}"
-            store = Store(url, timeout_s=1, retry_s=20)
+            store = Store(url, timeout_s=10, retry_s=20)
             ledger = Ledger(store, ShopSettings())
             nodes = [Served(tmp_path / name, url) for name in ("one", "two")]
             async with running(store):
@@ -128,7 +128,7 @@ def test_nodes_and_valkey_are_killed_while_many_buy(tmp_path: Path) -> None:
 
 
 def _settings(port: int, **given: Any) -> RedisSettings:
-    return RedisSettings(url=f"redis://127.0.0.1:{port}", timeout_s=0.5, retry_s=0.5, **given)
+    return RedisSettings(url=f"redis://127.0.0.1:{port}", timeout_s=5, retry_s=20, **given)
 
 
 @contextlib.asynccontextmanager
@@ -240,7 +240,7 @@ def test_after_a_failover_every_yes_is_still_true(tmp_path: Path, replicated: An
 
     async def test() -> None:
         async with replicated(tmp_path / "redis") as (url, fail_over, heal):
-            store = Store(url, timeout_s=0.5, retry_s=1.0)
+            store = Store(url, timeout_s=10, retry_s=1.0)
             ledger = Ledger(store, ShopSettings(), replicas=1)
             async with running(store):
                 await ledger.define("r", defined(PRODUCT, "p", {**THING, "stock": 100_000}, delay_ms=0), NOWHERE)
@@ -281,7 +281,7 @@ async def _is_master(server: stores.RedisProcess) -> bool:
 
 def test_a_store_without_the_wanted_replicas_gives_no_yes(tmp_path: Path) -> None:
     async def test() -> None:
-        given = RedisSettings(timeout_s=0.5, retry_s=0.3, replicas=1)
+        given = RedisSettings(timeout_s=10, retry_s=0.3, replicas=1)
         async with selling(tmp_path, redis=given) as (here, backend), buyer(here, "ann") as ann:
             assert (await backend.put("products/p", {**THING, "stock": 1}))["code"] == 1001
             here.layer.shop.ledger._replicas = 0

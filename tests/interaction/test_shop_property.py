@@ -46,7 +46,7 @@ class World:
         self.run = runner.run
         self.kill = kill
         self.kills = self.bought = 0
-        self.stores = [Store(url, timeout_s=1.0, retry_s=20.0) for _ in range(2)]
+        self.stores = [Store(url, timeout_s=10.0, retry_s=20.0) for _ in range(2)]
 
     @contextlib.contextmanager
     def running(self) -> Iterator[World]:

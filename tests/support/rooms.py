@@ -94,7 +94,7 @@ async def node(
 ) -> AsyncIterator[Node]:
     """A node with its own Valkey below `data`, or on the store at `url`."""
     held = timelines or LocalTimelines()
-    store = redis or RedisSettings(url=url, timeout_s=1.0, retry_s=2.0)
+    store = redis or RedisSettings(url=url, timeout_s=5.0, retry_s=8.0)
     layer = InteractionLayer(store, settings, data=data, clock=RealClock(), timelines=held, **given)
     app = web.Application()
     app.add_routes(layer.gateway.routes())
