@@ -137,15 +137,19 @@ def test_a_paused_store_makes_publishers_retry_and_takes_once(tmp_path: Path) ->
 @stores.needs_sentinel
 def test_a_failover_keeps_viewers_and_leaves_no_gap_unsaid(tmp_path: Path) -> None:
     async def test() -> None:
-        async with stores.trio(tmp_path / "trio") as servers, node(tmp_path, redis=redis(servers.url)) as here:  # noqa: SIM117 - one line would be too long
-            async with client(here, token=here.token()) as host, client(here) as viewer:
-                for text in ("one", "two"):
-                    await until_taken(host, text)
-                await servers.master.kill()
-                await until_taken(host, "three", timeout=30)
-                await viewer.event(lambda event: event["body"].get("text") == "three", timeout=20)
-                assert whole(viewer)
-                assert viewer.close_code is None
+        async with (
+            stores.trio(tmp_path / "trio", down_after_ms=2_000) as servers,
+            node(tmp_path, redis=redis(servers.url)) as here,
+            client(here, token=here.token()) as host,
+            client(here) as viewer,
+        ):
+            for text in ("one", "two"):
+                await until_taken(host, text)
+            await servers.master.kill()
+            await until_taken(host, "three", timeout=30)
+            await viewer.event(lambda event: event["body"].get("text") == "three", timeout=20)
+            assert whole(viewer)
+            assert viewer.close_code is None
 
     asyncio.run(test())
 

@@ -196,7 +196,7 @@ async def _bought(who: Any, request: str) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def _sentinels(folder: Path) -> AsyncIterator[tuple[str, Any, Any]]:
     """A store's URL, how to kill the master and wait for the replica to take over, and how to bring it back."""
-    async with stores.trio(folder) as servers:
+    async with stores.trio(folder, down_after_ms=2_000) as servers:
 
         async def fail_over() -> None:
             await servers.master.kill()
