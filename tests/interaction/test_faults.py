@@ -86,7 +86,7 @@ def _is_running(pid: int) -> bool:
     """A zombie that init has not reaped yet runs no more (proc(5): the state follows the name)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or before it was read
         return False
 
 
