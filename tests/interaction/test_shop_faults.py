@@ -326,7 +326,7 @@ def test_a_nodes_clock_may_be_an_hour_off(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("tests.support.rooms.RealClock.wall", lambda self: time.time() + off_s)
 
     async def test() -> None:
-        async with selling(tmp_path, shop=ShopSettings(hold_s=0.3)) as (here, backend), buyer(here, "ann") as ann:
+        async with selling(tmp_path, shop=ShopSettings(hold_s=2)) as (here, backend), buyer(here, "ann") as ann:
             await backend.product(stock=1)
             sale = await backend.put("sales/s", {"product": "p", "amount": 5, "total": 1})
             assert abs(sale["opens_ms"] / 1000 - time.time()) < 5
