@@ -125,9 +125,7 @@ class Shop:
         """Take an item out of the shop."""
         demand(identity, Role.HOST)
         await self.ledger.remove(room.name, goods, item)
-        body = {goods.name: item, "removed": True}
-        await self._publish(room.name, f"shop.{goods.name}", body, f"shop.{goods.name}:{item}", Placed(None, None))
-        return {"type": "ack", **body}
+        return {"type": "ack", **await self._publish_removed(room.name, goods, item)}
 
     async def draw(self, room: Room, identity: Identity, lottery: str, message: Mapping[str, Any]) -> dict[str, Any]:
         """Draw a lottery; `at` says where on the timeline the winners are shown."""
@@ -207,11 +205,18 @@ class Shop:
             placed = Placed(item.definition["epoch"] or None, Ticks(int(t)) if t != "" else None)
             body = _definition_body(goods.name, item.id, item.definition)
             taken = await self._publish(room, f"shop.{goods.name}", body, f"shop.{goods.name}:{item.id}", placed)
-            await self.ledger.told(room, due, define=True, log_id=taken[0], seq=taken[1])
+            if not await self.ledger.told(room, due, define=True, log_id=taken[0], seq=taken[1]):
+                await self._publish_removed(room, goods, item.id)  # or the definition would stand behind its removal
+                return
         if due.count:
             key = f"shop.stock:{goods.name}:{item.id}"
             taken = await self._publish(room, "shop.stock", _count_body(goods, item), key, Placed(None, None))
             await self.ledger.told(room, due, define=False, log_id=taken[0], seq=taken[1])
+
+    async def _publish_removed(self, room: str, goods: Goods, item: str) -> dict[str, Any]:
+        body = {goods.name: item, "removed": True}
+        await self._publish(room, f"shop.{goods.name}", body, f"shop.{goods.name}:{item}", Placed(None, None))
+        return body
 
     async def _tell(
         self, room: Room, identity: Identity, kind: str, body: dict[str, Any], message: Mapping[str, Any]

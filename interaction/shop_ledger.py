@@ -270,12 +270,16 @@ class Ledger:
         due = [Due(_item(row[:6]), bool(row[6]), bool(row[7])) for row in rows]
         return Swept(now_ms, [order.decode() for order in overdue], due, None if wait_ms < 0 else wait_ms)
 
-    async def told(self, room: str, due: Due, *, define: bool, log_id: str, seq: int) -> None:
-        """The room was told of the definition (`define`) or of the counts, as event `seq` of log `log_id`."""
+    async def told(self, room: str, due: Due, *, define: bool, log_id: str, seq: int) -> bool:
+        """The room was told of the definition (`define`) or of the counts, as event `seq` of log `log_id`.
+
+        False if the item was taken out meanwhile.
+        """
         item = due.item
         revs = (item.definition["rev"], "") if define else ("", item.rev)
         arguments = (item.name, *revs, item.left, item.phase, log_id, seq)
-        await self.store.call(load_script("shop_told"), (ShopKeys(room).shop,), arguments)
+        noted: int = await self.store.call(load_script("shop_told"), (ShopKeys(room).shop,), arguments)
+        return noted >= 0
 
     async def state(self, room: str) -> tuple[int, list[Item]]:
         """The store's wall clock in ms, and all items."""

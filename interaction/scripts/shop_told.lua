@@ -1,6 +1,8 @@
 -- The room was told of an item, as number `seq` of log `log`. What was told last counts, whatever order nodes say it in.
 -- KEYS  1 {room}:shop
 -- ARGV  1 item  2 revision of the definition, or ''  3 revision of the rest, or ''  4 left  5 phase  6 log  7 seq
+-- Answers 1 if that is noted, 0 if it is not the room's log any more, -1 if there is no such item any more
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return -1 end
 local packed = redis.call('HGET', KEYS[1], ARGV[1] .. '/told')
 if not packed or redis.call('HGET', KEYS[1], 'log') ~= ARGV[6] then return 0 end
 local told, seq = cmsgpack.unpack(packed), tonumber(ARGV[7])

@@ -12,6 +12,7 @@ import pytest
 
 from interaction.kinds import Role
 from interaction.settings import ShopSettings
+from interaction.shop_ledger import Due
 from tests.support.rooms import LocalTimelines, RunningTimeline, client, node
 from tests.support.shop import BUY, Backend, buyer, selling
 from tests.support.stores import until
@@ -356,6 +357,30 @@ def test_a_removed_product_leaves_nothing_behind(tmp_path: Path) -> None:
             gone = await ann.event(lambda event: event["body"].get("removed"))
             assert gone["kind"] == "shop.product"
             assert (await ann.ask(type="buy", id="r2", **BUY))["code"] == 1120
+
+    run(test)
+
+
+def test_a_product_that_is_removed_while_the_room_is_told_of_it_stays_removed(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with selling(tmp_path) as (here, backend):
+            announce = here.layer.shop._announce
+            begun, removed, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+            async def late(room: str, due: Due) -> None:
+                begun.set()
+                await removed.wait()
+                await announce(room, due)
+                told.set()
+
+            here.layer.shop._announce = late  # type: ignore[method-assign]
+            await backend.product(stock=1)
+            await begun.wait()
+            assert (await backend.delete("products/p"))["removed"]
+            removed.set()
+            await told.wait()
+            state = (await here.layer.broker.open("r")).state["shop.product:p"]
+            assert state[-1].event.body == {"product": "p", "removed": True}
 
     run(test)
 
