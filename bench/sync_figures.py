@@ -153,9 +153,17 @@ class Judge:
         return "on time" if apart <= self.allowed_ms else "late"
 
     def _is_first_past(self, firing: Firing, shown: float) -> bool:
-        """Whether no frame between `t` and the one on the screen was displayed before."""
+        """Whether no frame between `t` and the one on the screen was displayed before.
+
+        A page that stood still may be told of a frame when the next one is on the screen already. What fired with that
+        frame was late without any other, and the frame had not been displayed before.
+        """
         assert firing.t_ms is not None
-        return not any(firing.t_ms <= frame.t_ms < shown - EARLY_MS for frame in self._drawn)
+        between = {frame.t_ms for frame in self._drawn if firing.t_ms <= frame.t_ms < shown - EARLY_MS}
+        own = firing.frame_ms
+        if firing.by == "frame" and own is not None and own - firing.t_ms > self.allowed_ms:
+            between.discard(own)
+        return not between
 
     def _came_late(self, firing: Firing) -> bool:
         """Whether the page was past `t` when the event came, by its own pictures: not by what it says of itself."""

@@ -75,6 +75,23 @@ def test_a_late_event_whose_frame_was_never_displayed_is_told_apart(fits: Fits, 
     assert figures([whole, holed, holed], [FIRING], 56).jumped == 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "missing", "jumped"),
+    [
+        ({}, (2010, 2120), True),
+        ({"by": "timer"}, (2010, 2120), False),
+        ({}, (2010, 2080), False),  # another one was displayed before
+        ({"frame_ms": 2040}, (2080, 2160), False),  # it was displayed in its time
+    ],
+)
+def test_the_frame_that_a_page_fired_with_after_a_stall_was_not_displayed_before(
+    fits: Fits, captures: Captures, changes: dict[str, object], missing: tuple[int, int], jumped: bool
+) -> None:
+    firing = replace(FIRING, **({"code": code_at(2160), "frame_ms": 2120.0} | changes))  # type: ignore[arg-type]
+    found = judge(fits, captures, firing, [frame for frame in DRAWN if not missing[0] <= frame.t_ms < missing[1]])
+    assert (found.verdict, found.jumped) == ("late", jumped)
+
+
 def test_hosts_have_clocks_of_their_own(fits: Fits, captures: Captures) -> None:
     assert judge(fits, captures, replace(FIRING, code=(2, code_at(2040)[1]))).apart_ms == 1030
 
