@@ -24,7 +24,7 @@ from media.unit import AccessUnit
 from tests.support.fragile_worker import CRASH, HANG
 from tests.support.quiet import is_quiet
 from tests.support.sound import access_units, beep_sound, config_record, onsets
-from tests.support.transcode import FRAGILE_COMMAND, Listener, Studio, studio
+from tests.support.transcode import FRAGILE_COMMAND, PATIENCE, Listener, Studio, studio
 from tests.support.units import picture
 
 ROOT = Path(__file__).parents[2]
@@ -34,10 +34,13 @@ FRAME = TARGETS["opus"].frame_ticks
 
 
 def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it may go while it is looked at
+        return False
 
 
-async def gone(pid: int, seconds: float = 5.0) -> None:
+async def gone(pid: int, seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while is_alive(pid):
             await asyncio.sleep(0.01)
@@ -339,7 +342,9 @@ async def main():
     async with studio() as room:
         units = access_units(beep_sound("aac", 44_100, 2, 2))
         room.publish(units)
-        room.stream.attach(Listener(), video=None, audio="opus")
+        listener = Listener()
+        room.stream.attach(listener, video=None, audio="opus")
+        await listener.until(lambda: bool(listener.sound))
         print(room.pid, flush=True)
         await asyncio.sleep(60)
 
@@ -353,9 +358,8 @@ async def test_a_worker_dies_with_its_node_even_when_it_hangs(stopped: bool) -> 
     node = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     try:
         assert node.stdout is not None
-        pid = int(await node.stdout.readline())
+        pid = int(await node.stdout.readline())  # it works, so that it has asked for this
         if stopped:
-            await asyncio.sleep(1)  # it has to get as far as asking for this
             os.kill(pid, signal.SIGSTOP)
     finally:
         node.kill()

@@ -26,6 +26,9 @@ from tests.support.units import picture
 BURST = 40
 """Units published at once: less than may wait for a worker."""
 TAIL = 30_000
+PATIENCE = 20.0
+"""Seconds to wait for real processes at most. What has to come sooner is asserted where it has to; longer than this is
+the linger that must not be waited for."""
 FRAGILE_COMMAND = (sys.executable, "-m", "tests.support.fragile_worker")
 PATIENT_COMMAND = (sys.executable, "-m", "tests.support.patient_worker")
 PLAIN_COMMAND = (sys.executable, "-m", "tests.support.plain_worker")
@@ -69,7 +72,7 @@ class Listener:
         self.ended.append(reason)
         self._news.set()
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Looks again at each unit."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -153,7 +156,7 @@ async def studio(
     finally:
         transcoding.close()
         hub.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await transcoding.wait_closed()
         assert not transcoding.active
         assert not transcoding.workers
