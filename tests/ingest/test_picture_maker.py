@@ -22,6 +22,7 @@ from tests.support.encoded import video_flv
 from tests.support.film import units_of
 from tests.support.fragile_worker import CRASH, HANG
 from tests.support.plain_worker import FAIL, REFUSE
+from tests.support.quiet import own_time
 from tests.support.sound import access_units, beep_sound
 from tests.support.transcode import PLAIN_COMMAND, Listener, Studio, studio
 from tests.support.units import VIDEO, hevc_track, picture, sound
@@ -191,7 +192,7 @@ async def test_a_worker_that_dies_or_hangs_costs_a_rung_no_picture(fault: signal
             await asyncio.sleep(0.01)
         viewer = watch(room, "mid", "opus")
         await viewer.until(lambda: len(viewer.pictures) > 30)
-        track, struck = viewer.pictures[-1].track, time.monotonic()
+        track, struck = viewer.pictures[-1].track, own_time()
         os.kill(room.pid, fault)
         await live
         await viewer.until(lambda: viewer.pictures[-1].dts == 149 * STEP)

@@ -21,6 +21,7 @@ from media.reasons import Reason
 from media.rung import Rung
 from media.stream import Kinds, Stream
 from media.unit import AccessUnit
+from tests.support.quiet import own_time
 from tests.support.units import picture
 
 BURST = 40
@@ -35,7 +36,7 @@ PLAIN_COMMAND = (sys.executable, "-m", "tests.support.plain_worker")
 
 
 class Listener:
-    """A reader that remembers, and can be waited for."""
+    """A reader that remembers, and can be waited for. `arrivals` are in `own_time`."""
 
     def __init__(self) -> None:
         self.units: list[AccessUnit] = []
@@ -62,7 +63,7 @@ class Listener:
 
     def push(self, unit: AccessUnit) -> None:
         self.units.append(unit)
-        self.arrivals.append(time.monotonic())
+        self.arrivals.append(own_time())
         self._news.set()
 
     def on_event(self, event: Event) -> None:
