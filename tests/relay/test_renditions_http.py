@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -48,25 +47,23 @@ async def live(
         yield node
 
 
-async def watch(url: str, *, pictures: int) -> tuple[FlvFile, bytes, float]:
-    """So many pictures of an FLV stream, and the seconds to the first one."""
-    data, started, first = bytearray(), time.monotonic(), 0.0
+async def watch(url: str, *, pictures: int) -> tuple[FlvFile, bytes]:
+    """So many pictures of an FLV stream."""
+    data = bytearray()
     async with asyncio.timeout(20), aiohttp.ClientSession() as session, session.get(url) as response:
         assert response.status == 200, await response.text()
         while True:
             data += await response.content.readany()
             file = read_flv(data)
-            if file.pictures and not first:
-                first = time.monotonic() - started
             if len(file.pictures) >= pictures:
-                return file, bytes(data), first
+                return file, bytes(data)
 
 
-def size_of(data: bytes) -> tuple[int, int]:
-    """Of the last picture."""
+def sizes_of(data: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of the first picture and of the last."""
     with av.open(io.BytesIO(data), format="flv") as container:
         frames = list(container.decode(video=0))
-    return frames[-1].width, frames[-1].height
+    return (frames[0].width, frames[0].height), (frames[-1].width, frames[-1].height)
 
 
 async def test_the_list_is_for_everybody_and_may_be_kept_for_a_second(tmp_path: Path) -> None:
@@ -107,10 +104,11 @@ async def test_a_name_that_there_is_not_is_answered_with_those_that_there_are(tm
 async def test_a_pinned_rung_is_made_on_demand_and_the_source_bridges_the_wait(tmp_path: Path) -> None:
     async with live(tmp_path) as node:
         assert not node.ladder.wanted
-        file, data, first = await watch(f"{node.base}/live/demo.flv?rendition=90p", pictures=60)
-        assert first < 1.0
-        assert size_of(data) == (160, 90)
+        published = node.ladder.sent
+        file, data = await watch(f"{node.base}/live/demo.flv?rendition=90p", pictures=60)
+        assert sizes_of(data) == ((320, 180), (160, 90))
         numbers = [code.code_ms for code in _codes(data)]
+        assert numbers[0] < published, "it was there already"
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "nothing is lost on the way"
         assert len(file.scripts("onTimeline")) == 1
         async with asyncio.timeout(5):
@@ -121,9 +119,10 @@ async def test_a_pinned_rung_is_made_on_demand_and_the_source_bridges_the_wait(t
 async def test_a_viewer_that_asks_for_nothing_or_for_auto_begins_with_the_source(tmp_path: Path) -> None:
     async with live(tmp_path) as node:
         for query in ("", "?rendition=auto"):
-            _, data, first = await watch(f"{node.base}/live/demo.flv{query}", pictures=30)
-            assert size_of(data) == (320, 180)
-            assert first < 0.5
+            published = node.ladder.sent
+            _, data = await watch(f"{node.base}/live/demo.flv{query}", pictures=30)
+            assert set(sizes_of(data)) == {(320, 180)}
+            assert _codes(data)[0].code_ms < published, "it was there already"
         assert not node.ladder.wanted, "nothing is encoded for them"
 
 

@@ -66,7 +66,8 @@ async def ladder_node(
 
 async def _play(ladder: Ladder) -> None:
     loop = asyncio.get_running_loop()
-    started, first = loop.time(), ladder.sent
+    due = loop.time()
     while True:
-        await asyncio.sleep(max(0.0, started + (ladder.sent - first) / FPS - loop.time()))
+        await asyncio.sleep(max(0.0, due - loop.time()))
         ladder.step()
+        due = max(due + 1 / FPS, loop.time())  # what a stall holds up comes later, and not all at once
