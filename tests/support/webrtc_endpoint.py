@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from bench.datagrams import widen_buffer
 from tests.support.webrtc_pair import contexts
 from wire import sdp
 from wire.ice import CREDENTIAL_RANDOM_SIZE, host_candidate, make_credentials
@@ -110,7 +111,9 @@ class LoopbackEndpoint(asyncio.DatagramProtocol):
 @asynccontextmanager
 async def loopback_endpoint() -> AsyncIterator[LoopbackEndpoint]:
     loop = asyncio.get_running_loop()
-    _, endpoint = await loop.create_datagram_endpoint(LoopbackEndpoint, local_addr=("127.0.0.1", 0))
+    transport, endpoint = await loop.create_datagram_endpoint(LoopbackEndpoint, local_addr=("127.0.0.1", 0))
+    # nobody asks again for what a test that stands still has no room for
+    widen_buffer(transport.get_extra_info("socket"))
     try:
         yield endpoint
     finally:

@@ -127,10 +127,11 @@ async def publishing(hub: Hub, *, reordered: bool = False, room: str = ROOM) -> 
 
 async def _publish(publisher: Publisher, source: itertools.chain[AccessUnit]) -> None:
     loop = asyncio.get_running_loop()
-    started = loop.time()
-    for number, unit in enumerate(source):
-        await asyncio.sleep(max(0.0, started + number / FPS - loop.time()))
+    due = loop.time()
+    for unit in source:
+        await asyncio.sleep(max(0.0, due - loop.time()))
         publisher.publish(unit)
+        due = max(due + 1 / FPS, loop.time())  # what a stall holds up comes later, and not all at once
 
 
 async def post(
