@@ -160,7 +160,7 @@ class WhipSession:
             if self._is_closed:
                 return
             if isinstance(event, RtpReceived):
-                self._on_rtp(event.packet, now)
+                self._on_rtp(event.packet, event.waited, now)
             elif isinstance(event, RtcpReceived):
                 self._on_rtcp(event.packets, now)
             elif isinstance(event, Connected):
@@ -206,7 +206,7 @@ class WhipSession:
         publisher.on_keyframe_wanted(self._request_keyframe)
         _log.info("publishing after %.0f ms", 1000 * (now - self.created_at), extra=self._fields)
 
-    def _on_rtp(self, packet: RtpPacket, now: float) -> None:
+    def _on_rtp(self, packet: RtpPacket, waited: float, now: float) -> None:
         lane = self._by_type.get(packet.payload_type)
         if lane is None or self.publisher is None:
             return  # a payload type that the answer did not take
@@ -214,7 +214,8 @@ class WhipSession:
         self._packets += 1
         self._bytes += len(packet.payload)
         values = _extension_values(packet)
-        self._feedback.note_arrival(lane.receiver, packet, values, now)
+        # when we got round to it is none of the path's doing
+        self._feedback.note_arrival(lane.receiver, packet, values, now - waited)
         self._take(lane, lane.receiver.receive(packet, values, now), now)
         self._feedback.ask_again(lane.receiver, now)
 

@@ -423,7 +423,7 @@ class WebRtcEndpoint:
         )
 
     def tcp_received(self, connection: IceTcpConnection, datagram: bytes) -> None:
-        self._receive(datagram, connection.address, ())
+        self._receive(datagram, connection.address, (), 0.0)
         connection.is_verified = connection.address in self._by_address
 
     def tcp_closed(self, connection: IceTcpConnection) -> None:
@@ -453,7 +453,9 @@ class WebRtcEndpoint:
             for received in self._udp.receive(DATAGRAMS_PER_TURN):
                 self._receive(*received)
 
-    def _receive(self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...]) -> None:
+    def _receive(
+        self, datagram: bytes, address: PeerAddress, control: tuple[ControlMessage, ...], waited: float
+    ) -> None:
         self._handled += 1
         now = self._now()
         is_stun = bool(datagram) and datagram[0] < 4  # RFC 7983, 7
@@ -464,7 +466,7 @@ class WebRtcEndpoint:
             return
         try:
             if message is None:
-                port.receive(port.peer.receive_datagram(datagram, address, now), now)
+                port.receive(port.peer.receive_datagram(datagram, address, now, waited), now)
             else:
                 self._receive_check(port, datagram, message, address, control=control, now=now)
         except Exception:  # noqa: BLE001  a bug of ours costs this peer, never another

@@ -71,7 +71,10 @@ class AddressChanged:
 
 @dataclass(frozen=True, slots=True)
 class RtpReceived:
+    """`waited` is for how many seconds it had been there when it was read."""
+
     packet: RtpPacket
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +135,13 @@ class WebRtcPeer:
     def connected(self) -> bool:
         return self.state is PeerState.CONNECTED
 
-    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> list[PeerEvent]:
-        """Take one datagram of any kind (RFC 7983, 7)."""
+    def receive_datagram(self, datagram: bytes, address: Address, now: float, waited: float = 0.0) -> list[PeerEvent]:
+        """Take one datagram of any kind (RFC 7983, 7). `waited` as in RtpReceived."""
         if self.state is PeerState.CLOSED:
             return []
         try:
             if is_rtp_or_rtcp(datagram):
-                return self._receive_media(datagram, address, now)
+                return self._receive_media(datagram, address, now, waited)
             if stun.is_stun(datagram):
                 return self._receive_check(datagram, stun.parse(datagram), address, now)
             if is_dtls(datagram):
@@ -256,7 +259,7 @@ class WebRtcPeer:
         self._heard_at = now
         return Connected(self.remote or address)
 
-    def _receive_media(self, datagram: bytes, address: Address, now: float) -> list[PeerEvent]:
+    def _receive_media(self, datagram: bytes, address: Address, now: float, waited: float) -> list[PeerEvent]:
         if self._receiver is None or not self.ice.is_verified(address, now):
             self.discarded += 1
             return []
@@ -264,7 +267,7 @@ class WebRtcPeer:
         if is_rtcp(datagram):
             event = RtcpReceived(tuple(rtcp.parse(self._receiver.unprotect_rtcp(datagram))))
         else:
-            event = RtpReceived(parse_rtp(self._receiver.unprotect(datagram)))
+            event = RtpReceived(parse_rtp(self._receiver.unprotect(datagram)), waited)
         # what is authentic proves consent as well as a check: FFmpeg checks once and then only sends
         self.ice.refresh(address, now)
         self._heard_at = now

@@ -91,6 +91,24 @@ def test_transport_feedback_names_every_packet() -> None:
     assert named >= 0.95 * link.session.counters().packets
 
 
+def test_transport_feedback_does_not_count_what_waited_for_us_as_the_paths_delay() -> None:
+    """A node with many viewers looks into its socket once in a while, and hosts would send less for it."""
+
+    def arrivals(between_reads: float) -> dict[int, int]:
+        link = WhipLink(Conditions(delay=0.02))
+        link.run(1)
+        link.pair.hold_up(between_reads)
+        link.run(4)
+        told = [packet for packet in link.received if isinstance(packet, rtcp.TransportFeedback)]
+        numbered = [(packet.base_sequence + n, at) for packet in told for n, at in enumerate(packet.arrivals)]
+        return {number & 0xFFFF: at for number, at in numbered if at is not None}
+
+    expected, found = arrivals(0.0), arrivals(0.06)
+    common = expected.keys() & found.keys()
+    assert len(common) >= 0.95 * len(expected)
+    assert {number: found[number] for number in common} == {number: expected[number] for number in common}
+
+
 def test_reports_carry_what_the_publisher_needs_to_learn_the_round_trip() -> None:
     link = WhipLink(Conditions(delay=0.04))
     link.run(5)

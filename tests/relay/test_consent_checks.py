@@ -187,13 +187,13 @@ def test_a_check_at_another_address_of_ours_is_not_answered_from_the_first(host:
         client.settimeout(5)
         for home in ("127.0.0.2", "127.0.0.3"):
             client.sendto(b"hello", (home, server.port))
-            ((_, address, control),) = server.receive(1)
+            ((_, address, control, _),) = server.receive(1)
             inbox.listen(server.route(address, ()).raw_sockaddr, reader, control)
             client.sendto(check(), (home, server.port))
             assert list(server.receive(1)) == []
             assert client.recvfrom(1000)[1] == (home, server.port)
             client.sendto(check(), ("127.0.0.4", server.port))
-            ((left, _, control),) = server.receive(1)
+            ((left, _, control, _),) = server.receive(1)
             assert left == check()
             assert socket.inet_aton("127.0.0.4") in control[0][2], "Python knows from where to answer"
     assert inbox.taken == 2

@@ -8,6 +8,7 @@ import gc
 import random
 import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from streamer.config import WebRtcSettings
 from streamer.ice_tcp import IceTcpConnection
 from streamer.node import Node
 from streamer.timers import Timers
-from streamer.udp_socket import Received, UdpSocket
+from streamer.udp_socket import MAX_WAITED, Received, UdpSocket
 from streamer.webrtc_endpoint import EndpointLimits, Port, WebRtcEndpoint
 from tests.support.odd_certificate import odd_context
 from tests.support.webrtc_pair import CALLER
@@ -146,10 +147,10 @@ async def test_a_check_from_port_0_moves_no_media(live: LiveNode) -> None:
         endpoint, (session,) = live.node.webrtc.endpoint, live.node.webrtc.whep.sessions()
         remote, dropped = session.port.peer.remote, endpoint.dropped["stun"]
         good = client._check(client.server, CALLER)
-        endpoint._receive(good, Address("127.0.0.1", 0), ())
+        endpoint._receive(good, Address("127.0.0.1", 0), (), 0.0)
         assert endpoint.dropped["stun"] == dropped + 1
         assert session.port.peer.remote == remote
-        endpoint._receive(good, Address("127.0.0.1", 9), ())
+        endpoint._receive(good, Address("127.0.0.1", 9), (), 0.0)
         assert session.port.peer.remote == Address("127.0.0.1", 9), "from anywhere else it does"
 
 
@@ -184,7 +185,7 @@ async def test_an_error_of_ours_costs_one_peer(
             broken.handle_timeout(0.0)
         else:
             bad = bytes([128]) * 20 if fails == "receive_datagram" else first._check(first.server, CALLER)
-            batch = [(bad, broken_at, ()), (b"\x80 of the same batch", whole_at, ())]
+            batch = [(bad, broken_at, (), 0.0), (b"\x80 of the same batch", whole_at, (), 0.0)]
             monkeypatch.setattr(endpoint._udp, "receive", lambda count: batch)
             endpoint._on_readable()
             monkeypatch.undo()
@@ -402,7 +403,7 @@ def test_a_wildcard_socket_answers_from_the_address_that_was_contacted(inbox: Re
                 received: list[Received] = []
                 while not received:
                     received = list(server.receive(1))
-                datagram, address, control = received[0]
+                datagram, address, control, _ = received[0]
                 assert datagram == b"hello"
                 assert address.host == client.getsockname()[0]
                 route = server.route(address, control)
@@ -411,6 +412,43 @@ def test_a_wildcard_socket_answers_from_the_address_that_was_contacted(inbox: Re
                 assert (answer, source[0]) == (b"hi", contacted)
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+@pytest.mark.parametrize("inbox", [open_inbox(), None], ids=["native", "python"])
+@pytest.mark.parametrize("clock_s", [0.9, -60, 60], ids=["waited", "set back", "set forward"])
+def test_for_how_long_a_datagram_waited_is_the_kernels_word(
+    host: str, inbox: ReportInbox | None, clock_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the wall clock, unless that was set meanwhile."""
+    server = UdpSocket(host, 0, inbox)
+    with contextlib.closing(server), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        clock, begun = time.time_ns, time.time_ns()
+        client.sendto(b"hello", ("127.0.0.1", server.port))
+        monkeypatch.setattr("time.time_ns", lambda: begun + int(clock_s * 1e9))
+        received: list[Received] = []
+        while not received:
+            received = list(server.receive(1))
+        passed_s = (clock() - begun) / 1e9
+        ((datagram, _, control, waited),) = received
+        assert datagram == b"hello"
+        assert bool(control) == (host == "::"), "where to answer from is told where there is a choice"
+        if 0 < clock_s < MAX_WAITED:
+            assert clock_s - passed_s <= waited <= clock_s
+        else:
+            assert waited == 0
+
+
+async def test_what_waited_in_the_socket_is_told_to_the_peer(live: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = live.node.webrtc.endpoint
+    async with viewer(live.whep) as client:
+        await client.until(1)
+        (port,) = endpoint._ports
+        (address,) = port.addresses
+        heard: list[tuple[object, ...]] = []
+        monkeypatch.setattr(port.peer, "receive_datagram", lambda *said: heard.append(said) or ())
+        endpoint._receive(b"\x80 media", address, (), 0.25)
+        assert [(said[0], said[3]) for said in heard if said[0] == b"\x80 media"] == [(b"\x80 media", 0.25)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="numbers of Linux")

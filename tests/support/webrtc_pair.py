@@ -62,8 +62,15 @@ class Pair:
         self.server_events: list[PeerEvent] = []
         self.caller_events: list[PeerEvent] = []
         self.checking = True
+        self._unread: list[tuple[bytes, float]] = []
+        self._between_reads = 0.0
+        self._reads_at = self.now
         self._checks = 0
         self._next_check = self.now
+
+    def hold_up(self, seconds: float) -> None:
+        """The server looks into its socket no more often from now on."""
+        self._between_reads = seconds
 
     def run_until(self, done: str, *, seconds: float = 30.0) -> bool:
         """Step until both peers have this state; False when they have not within `seconds`."""
@@ -81,8 +88,13 @@ class Pair:
 
     def step(self) -> None:
         self._check()
-        for datagram in self.up.arrived(self.now):
-            self.server_events += self.server.receive_datagram(datagram, self.caller_address, self.now)
+        self._unread += [(datagram, self.now) for datagram in self.up.arrived(self.now)]
+        if self.now >= self._reads_at:
+            self._reads_at = self.now + self._between_reads
+            for datagram, arrived in self._unread:
+                waited = self.now - arrived
+                self.server_events += self.server.receive_datagram(datagram, self.caller_address, self.now, waited)
+            self._unread.clear()
         for datagram in self.down.arrived(self.now):
             self._receive_down(datagram)
         for peer, events in ((self.server, self.server_events), (self.caller, self.caller_events)):
